@@ -169,3 +169,16 @@ func WithoutValueAndLease(b []byte) []byte {
 	}
 	return b
 }
+
+// KeyOf returns the key of a well-formed record, which begins with it. It shares
+// b's bytes.
+func KeyOf(b []byte) []byte {
+	if len(b) == 0 || b[0] != tagKey {
+		return nil
+	}
+	key, n := protowire.ConsumeBytes(b[1:])
+	if n < 0 {
+		return nil
+	}
+	return key
+}

@@ -1,0 +1,247 @@
+package mvcc
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"bowline/internal/engine"
+)
+
+// compaction is the progress of removing old versions. Its record is written in
+// the same batches as the removals, so a crash resumes where it stopped.
+type compaction struct {
+	mu sync.Mutex // guards the fields below for readers; the writer changes them
+	// scheduled is the last accepted compaction revision, finished the last one
+	// carried out; -1 if there was none.
+	scheduled, finished int64
+	// position is the last revision record that was dealt with on the way to
+	// scheduled; zero at the start.
+	position Revision
+	// hashFrom is what was compacted when scheduled was accepted, if its hash is
+	// wanted: etcd takes one only if the compaction before had finished.
+	hashFrom int64
+	hashWant bool
+}
+
+func (c *compaction) load(e *engine.Engine) error {
+	c.scheduled, c.finished = -1, -1
+	v, err := e.Get(engine.Key(engine.ClassMeta, []byte(metaCompaction)))
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("mvcc: read the compaction record: %w", err)
+	}
+	var n [4]int64
+	for i := range n {
+		x, used := binary.Varint(v)
+		if used <= 0 {
+			return fmt.Errorf("mvcc: damaged compaction record")
+		}
+		n[i], v = x, v[used:]
+	}
+	c.scheduled, c.finished, c.position = n[0], n[1], Revision{Main: n[2], Sub: n[3]}
+	return nil
+}
+
+func (c *compaction) write(b *engine.Batch) error {
+	v := binary.AppendVarint(nil, c.scheduled)
+	v = binary.AppendVarint(v, c.finished)
+	v = binary.AppendVarint(v, c.position.Main)
+	v = binary.AppendVarint(v, c.position.Sub)
+	return b.Set(engine.Key(engine.ClassMeta, []byte(metaCompaction)), v, nil)
+}
+
+func (c *compaction) finishedRevision() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.finished
+}
+
+// ScheduleCompaction accepts a compaction to rev: b gets its record, and once b
+// is committed and PublishCompaction is called, reads below rev fail. The
+// removal itself is done by CompactStep. Writer only.
+func (s *Store) ScheduleCompaction(b *engine.Batch, rev int64) error {
+	c := &s.compaction
+	if rev <= s.compacted.Load() {
+		return ErrCompacted
+	}
+	if rev > s.current.Load() {
+		return ErrFutureRevision
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hashWant = c.finished == c.scheduled
+	c.hashFrom = c.scheduled
+	if c.hashWant {
+		c.position = Revision{}
+	}
+	c.scheduled = rev
+	return c.write(b)
+}
+
+// PublishCompaction makes the scheduled compaction visible to readers. Writer
+// only, after the commit of ScheduleCompaction's batch.
+func (s *Store) PublishCompaction() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.compacted.Store(s.compaction.scheduled)
+}
+
+// Compacting tells whether removal work is left.
+func (s *Store) Compacting() bool {
+	s.compaction.mu.Lock()
+	defer s.compaction.mu.Unlock()
+	return s.compaction.finished < s.compaction.scheduled
+}
+
+// CompactionFinished returns the last compaction revision that was carried out.
+func (s *Store) CompactionFinished() int64 { return s.compaction.finishedRevision() }
+
+// TakeCompactionHash computes and remembers the hash of what the scheduled
+// compaction starts from. It must be called before the first CompactStep of a
+// compaction, from the goroutine that makes the steps; it only reads.
+func (s *Store) TakeCompactionHash(ctx context.Context) (Hash, bool, error) {
+	s.compaction.mu.Lock()
+	want, rev, from := s.compaction.hashWant, s.compaction.scheduled, s.compaction.hashFrom
+	s.compaction.hashWant = false
+	s.compaction.mu.Unlock()
+	if !want {
+		return Hash{}, false, nil
+	}
+	scan, err := s.openHashScan()
+	if err != nil {
+		return Hash{}, false, err
+	}
+	defer scan.close()
+	keeps, err := s.keepsAny(ctx, rev)
+	if err != nil {
+		return Hash{}, false, err
+	}
+	h := Hash{Revision: rev, Compacted: from}
+	h.Sum, err = scan.run(ctx, hashScanArgs{rev: rev, compacted: from, finished: from, keepNothing: !keeps})
+	if err != nil {
+		return Hash{}, false, err
+	}
+	s.hashes.add(h)
+	return h, true, nil
+}
+
+// keepsAny tells whether a compaction to rev retains anything: a live key, or a
+// deletion at exactly rev.
+func (s *Store) keepsAny(ctx context.Context, rev int64) (bool, error) {
+	live, err := s.liveAt(ctx, rev)
+	if err != nil || live {
+		return live, err
+	}
+	it, err := newRevisionIter(s.engine, rev, rev)
+	if err != nil {
+		return false, err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		c, err := parseChange(it.Key(), it.Value())
+		if err != nil {
+			return false, err
+		}
+		if c.kind == KindDelete {
+			return true, nil
+		}
+	}
+	return false, it.Error()
+}
+
+// CompactStep adds to b the removals that the next max revision records of the
+// scheduled compaction ask for. Each record names the version that it replaced,
+// which goes; a deletion below the compaction revision goes with what it
+// deleted. Writer only; call CompactStepDone when b is committed.
+func (s *Store) CompactStep(b *engine.Batch, max int) (CompactProgress, error) {
+	c := &s.compaction
+	from := revisionSeek(c.finished)
+	if !c.position.IsZero() {
+		from = engine.AppendRevisionKey(nil, c.position.Main, c.position.Sub+1)
+	}
+	it, err := s.engine.NewIter(&engine.IterOptions{LowerBound: from, UpperBound: revisionSeek(c.scheduled + 1)})
+	if err != nil {
+		return CompactProgress{}, fmt.Errorf("mvcc: open iterator: %w", err)
+	}
+	defer it.Close()
+	p := CompactProgress{next: *snapshotOf(c)}
+	ok := it.First()
+	for n := 0; ok && n < max; n++ {
+		ch, err := parseChange(it.Key(), it.Value())
+		if err != nil {
+			return CompactProgress{}, err
+		}
+		removed, err := removeReplaced(b, &ch, c.scheduled)
+		if err != nil {
+			return CompactProgress{}, err
+		}
+		p.Removed += removed
+		p.next.position = ch.rev
+		ok = it.Next()
+	}
+	if err := it.Error(); err != nil {
+		return CompactProgress{}, fmt.Errorf("mvcc: compact: %w", err)
+	}
+	if !ok {
+		p.Done = true
+		p.next.finished, p.next.position = c.scheduled, Revision{}
+	}
+	next := compaction{scheduled: c.scheduled, finished: p.next.finished, position: p.next.position}
+	return p, next.write(b)
+}
+
+// CompactProgress is what one CompactStep did.
+type CompactProgress struct {
+	Removed int
+	Done    bool
+	next    compactionState
+}
+
+type compactionState struct {
+	finished int64
+	position Revision
+}
+
+func snapshotOf(c *compaction) *compactionState {
+	return &compactionState{finished: c.finished, position: c.position}
+}
+
+// CompactStepDone takes note of a committed step. Writer only.
+func (s *Store) CompactStepDone(p CompactProgress) {
+	s.stats.CompactedKeys.Add(int64(p.Removed))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.compaction.mu.Lock()
+	defer s.compaction.mu.Unlock()
+	s.compaction.finished, s.compaction.position = p.next.finished, p.next.position
+}
+
+func removeReplaced(b *engine.Batch, c *change, compacted int64) (int, error) {
+	removed := 0
+	remove := func(rev Revision) error {
+		removed++
+		if err := b.Delete(engine.AppendVersionKey(nil, c.key, rev.Main, rev.Sub), nil); err != nil {
+			return err
+		}
+		return b.Delete(engine.AppendRevisionKey(nil, rev.Main, rev.Sub), nil)
+	}
+	if !c.prev.IsZero() {
+		if err := remove(c.prev); err != nil {
+			return 0, err
+		}
+	}
+	if c.kind == KindDelete && c.rev.Main < compacted {
+		if err := remove(c.rev); err != nil {
+			return 0, err
+		}
+	}
+	return removed, nil
+}
+
+// revisionSeek is the stored key before the first revision record of main.
+func revisionSeek(main int64) []byte { return engine.AppendRevisionKey(nil, max(main, 0), 0) }

@@ -1,0 +1,352 @@
+package mvcc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"bowline/internal/engine"
+	"bowline/internal/wire"
+)
+
+// Leases tells whether a lease exists; the writer asks it at each put that names
+// one.
+type Leases interface {
+	Exists(id int64) bool
+}
+
+// Group is the requests that one engine batch holds. Its changes become visible
+// to readers together, when the batch is committed and Publish is called.
+// Requests inside a group see those before them. Writer only.
+type Group struct {
+	store  *Store
+	leases Leases
+	batch  *engine.Batch
+	// src is what ranges inside requests read: the engine, or the batch on top
+	// of it when a request must see its own changes.
+	src engine.Reader
+	// revision is the main revision reached so far.
+	revision int64
+	// deltas are the changes of live keys per count leaf.
+	deltas map[int]int64
+	events []Event
+	// eventBytes is the size of what the group has changed; beyond
+	// maxGroupEventBytes its events are dropped and watchers read history.
+	eventBytes int
+	// lookups is opened at most once per group for versions that are not cached.
+	lookups *engine.Iterator
+	// spilled tells that part of the group is in the engine already.
+	spilled bool
+
+	keyBuf, valueBuf []byte
+}
+
+// spillBytes is the batch size at which a request that deletes a range commits
+// what it has so far. Nobody sees it before the group is published, and a crash
+// in between is harmless: the entry is applied again, reads as of the revision
+// before it, and writes the same versions once more.
+const spillBytes = 32 << 20
+
+// maxGroupEventBytes bounds the events held for a request that deletes a huge
+// range.
+const maxGroupEventBytes = 64 << 20
+
+// Begin opens a group over an empty batch. With readsOwn ranges inside its
+// requests see the group's own changes; that is dearer, and needed only for a
+// transaction that reads a range after writing (see ReadsOwnWrites).
+func (s *Store) Begin(leases Leases, readsOwn bool) *Group {
+	g := &Group{store: s, leases: leases, src: s.engine, revision: s.current.Load(), deltas: make(map[int]int64)}
+	if readsOwn {
+		g.batch = s.engine.NewIndexedBatch()
+		g.src = g.batch
+	} else {
+		g.batch = s.engine.NewBatch()
+	}
+	return g
+}
+
+// Batch is the group's engine batch, for the writer's own records.
+func (g *Group) Batch() *engine.Batch { return g.batch }
+
+// Revision is the main revision that the group has reached.
+func (g *Group) Revision() int64 { return g.revision }
+
+// Seal adds the group's own records to the batch; after it the batch is to be
+// committed and the group published.
+func (g *Group) Seal() error {
+	if g.lookups != nil {
+		g.lookups.Close()
+		g.lookups = nil
+	}
+	s := g.store
+	for i, d := range g.deltas {
+		if d == 0 {
+			continue
+		}
+		n := s.leaves.counts[i] + d
+		if n < 0 {
+			panic(fmt.Sprintf("mvcc: count leaf %d at %q would hold %d keys", i, s.leaves.borders[i], n))
+		}
+		if err := g.batch.Set(engine.Key(engine.ClassCount, s.leaves.borders[i]), appendCount(n), nil); err != nil {
+			return err
+		}
+	}
+	if g.revision == s.current.Load() {
+		return nil
+	}
+	rev := binary.BigEndian.AppendUint64(nil, uint64(g.revision))
+	return g.batch.Set(engine.Key(engine.ClassMeta, []byte(metaRevision)), rev, nil)
+}
+
+// Publish makes the committed group visible to readers and returns its events,
+// in revision order. complete is false if they were too many to hold: then there
+// are none, and watchers have to read them from the history.
+func (g *Group) Publish() (events []Event, complete bool) {
+	s := g.store
+	s.mu.Lock()
+	for i, d := range g.deltas {
+		s.leaves.counts[i] += d
+	}
+	if was := s.current.Load(); g.revision < was {
+		panic(fmt.Sprintf("mvcc: revision would go back from %d to %d", was, g.revision))
+	}
+	s.current.Store(g.revision)
+	s.mu.Unlock()
+	s.stats.Events.Add(int64(len(g.events)))
+	s.cache.trim()
+	return g.events, g.eventBytes <= maxGroupEventBytes
+}
+
+// Discard gives up an uncommitted group whose requests have changed nothing.
+func (g *Group) Discard() {
+	if g.lookups != nil {
+		g.lookups.Close()
+	}
+	g.batch.Close()
+}
+
+// lookup returns the newest version of key, deletions included, as of the
+// group's requests so far.
+func (g *Group) lookup(key []byte) (version, bool, error) {
+	if v, ok := g.store.cache.get(key); ok {
+		return v, true, nil
+	}
+	if g.src != engine.Reader(g.store.engine) || g.spilled {
+		return load(g.src, key, g.revision+1)
+	}
+	if g.lookups == nil {
+		it, err := g.src.NewIter(nil)
+		if err != nil {
+			return version{}, false, fmt.Errorf("mvcc: open iterator: %w", err)
+		}
+		g.lookups = it
+	}
+	return loadFrom(g.lookups, key, g.revision+1)
+}
+
+// request is one modifying request inside a group: its changes share a main
+// revision.
+type request struct {
+	g    *Group
+	main int64
+	sub  int64
+}
+
+func (g *Group) open() *request { return &request{g: g, main: g.revision + 1} }
+
+// close ends the request; if it changed anything its revision is used up.
+func (r *request) close() {
+	if r.sub > 0 {
+		r.g.revision = r.main
+	}
+}
+
+// revision is what the request's answer reports at this point.
+func (r *request) revision() int64 {
+	if r.sub > 0 {
+		return r.main
+	}
+	return r.main - 1
+}
+
+// view is what reads inside the request see.
+func (r *request) view() View {
+	v := View{store: r.g.store, src: r.g.src, current: r.main - 1, newest: r.main - 1}
+	if r.sub > 0 {
+		v.newest, v.current = r.main, r.main
+	}
+	return v
+}
+
+// write stores one change of key. fresh tells that the key may be cached anew,
+// not only replaced in the cache.
+func (r *request) write(kind Kind, key []byte, record *wire.KeyValue, prev Revision, fresh bool) error {
+	g := r.g
+	if r.sub > maxSub {
+		panic(fmt.Sprintf("mvcc: more than %d changes in revision %d", int64(maxSub), r.main))
+	}
+	rev := Revision{Main: r.main, Sub: r.sub}
+	r.sub++
+	stored := make([]byte, 1, 1+record.Size())
+	stored[0] = byte(kind)
+	stored = record.Append(stored)
+
+	g.keyBuf = engine.AppendVersionKey(g.keyBuf[:0], key, rev.Main, rev.Sub)
+	if err := g.batch.Set(g.keyBuf, stored, nil); err != nil {
+		return err
+	}
+	kv := stored[1:]
+	c := change{rev: rev, kind: kind, prev: prev, key: wire.KeyOf(kv), crc: crc32.Checksum(kv, castagnoli), size: len(kv)}
+	g.keyBuf = engine.AppendRevisionKey(g.keyBuf[:0], rev.Main, rev.Sub)
+	g.valueBuf = appendChange(g.valueBuf[:0], &c)
+	if err := g.batch.Set(g.keyBuf, g.valueBuf, nil); err != nil {
+		return err
+	}
+	switch kind {
+	case KindCreate:
+		g.deltas[g.store.leaves.find(key)]++
+	case KindDelete:
+		g.deltas[g.store.leaves.find(key)]--
+	}
+	g.store.cache.put(key, version{rev: rev, stored: stored}, !fresh)
+	if g.eventBytes += len(key) + len(kv); g.eventBytes > maxGroupEventBytes {
+		g.events = nil
+		return nil
+	}
+	g.events = append(g.events, c.event(kv))
+	return nil
+}
+
+// attach moves key from one lease to another; 0 means none.
+func (r *request) attach(key []byte, from, to int64) error {
+	if from == to {
+		return nil
+	}
+	g := r.g
+	if from != 0 {
+		g.keyBuf = appendAttachmentKey(g.keyBuf[:0], from, key)
+		if err := g.batch.Delete(g.keyBuf, nil); err != nil {
+			return err
+		}
+	}
+	if to != 0 {
+		g.keyBuf = appendAttachmentKey(g.keyBuf[:0], to, key)
+		return g.batch.Set(g.keyBuf, nil, nil)
+	}
+	return nil
+}
+
+func appendAttachmentKey(dst []byte, lease int64, key []byte) []byte {
+	dst = append(dst, byte(engine.ClassAttachment))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(lease))
+	dst = append(dst, key...)
+	return append(dst, 0)
+}
+
+// AttachedKeys calls f with each key attached to a lease, in key order; the key
+// is valid only during the call. It reads what is published.
+func (s *Store) AttachedKeys(lease int64, f func(key []byte) error) error {
+	return attachedKeys(s.engine, lease, f)
+}
+
+func attachedKeys(src engine.Reader, lease int64, f func(key []byte) error) error {
+	lower := appendAttachmentKey(nil, lease, nil)
+	upper := engine.ClassEnd(engine.ClassAttachment)
+	if uint64(lease) != ^uint64(0) {
+		upper = binary.BigEndian.AppendUint64([]byte{byte(engine.ClassAttachment)}, uint64(lease)+1)
+		upper = append(upper, 0)
+	}
+	it, err := src.NewIter(&engine.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return fmt.Errorf("mvcc: open iterator: %w", err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := f(engine.Body(it.Key())[8:]); err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return fmt.Errorf("mvcc: read attached keys: %w", err)
+	}
+	return nil
+}
+
+// spill commits what a long request has collected so far.
+func (r *request) spill() error {
+	g := r.g
+	if g.batch.Len() < spillBytes {
+		return nil
+	}
+	if err := g.store.engine.Commit(g.batch); err != nil {
+		return err
+	}
+	g.spilled = true
+	if g.src == engine.Reader(g.store.engine) {
+		g.batch = g.store.engine.NewBatch()
+		return nil
+	}
+	g.batch = g.store.engine.NewIndexedBatch()
+	g.src = g.batch
+	return nil
+}
+
+// SplitLeaf splits one count leaf that has grown too large, in a batch of its
+// own, which it commits. It reports whether there may be more to split. Writer
+// only, between groups.
+func (s *Store) SplitLeaf() (bool, error) {
+	at := -1
+	for i, n := range s.leaves.counts {
+		if n > leafKeys {
+			at = i
+			break
+		}
+	}
+	if at < 0 {
+		return false, nil
+	}
+	start := s.leaves.borders[at]
+	var end []byte
+	if at+1 < len(s.leaves.borders) {
+		end = s.leaves.borders[at+1]
+	}
+	it, err := newVersionIter(s.engine, start, end)
+	if err != nil {
+		return false, err
+	}
+	defer it.Close()
+	half := s.leaves.counts[at] / 2
+	var border []byte
+	n := int64(0)
+	err = walk(it, s.current.Load(), func(stored, _ []byte) bool {
+		if n == half {
+			border = bytes.Clone(engine.VersionUserKey(stored))
+			return false
+		}
+		n++
+		return true
+	})
+	if err != nil {
+		return false, err
+	}
+	if border == nil {
+		panic(fmt.Sprintf("mvcc: count leaf at %q should hold %d keys but has %d", start, s.leaves.counts[at], n))
+	}
+	rest := s.leaves.counts[at] - half
+	b := s.engine.NewBatch()
+	if err := b.Set(engine.Key(engine.ClassCount, start), appendCount(half), nil); err != nil {
+		return false, err
+	}
+	if err := b.Set(engine.Key(engine.ClassCount, border), appendCount(rest), nil); err != nil {
+		return false, err
+	}
+	if err := s.engine.Commit(b); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaves.counts[at] = half
+	s.leaves.insert(at+1, border, rest)
+	return true, nil
+}

@@ -1,0 +1,171 @@
+package mvcc
+
+import (
+	"bytes"
+	"context"
+
+	"bowline/internal/engine"
+	"bowline/internal/wire"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Tags of the answers to writes, behind the header.
+const (
+	tagPutPrevKV     = 2<<3 | 2
+	tagDeleted       = 2 << 3
+	tagDeletedPrevKV = 3<<3 | 2
+)
+
+// Put applies a put. It returns the fields of the PutResponse that follow the
+// header, or a refusal that has changed nothing.
+func (g *Group) Put(req *pb.PutRequest) ([]byte, error) {
+	r := g.open()
+	defer r.close()
+	return r.put(req)
+}
+
+func (r *request) put(req *pb.PutRequest) ([]byte, error) {
+	g := r.g
+	g.store.stats.Puts.Add(1)
+	if req.Lease != 0 && !g.leases.Exists(req.Lease) {
+		return nil, ErrLeaseNotFound
+	}
+	old, found, err := g.lookup(req.Key)
+	if err != nil {
+		return nil, err
+	}
+	if found = found && old.live(); !found && (req.IgnoreValue || req.IgnoreLease) {
+		return nil, ErrKeyNotFound
+	}
+	kv := wire.KeyValue{Key: req.Key, Create: r.main, Mod: r.main, Version: 1, Value: req.Value, Lease: req.Lease}
+	kind, prev, oldLease := KindCreate, Revision{}, int64(0)
+	var answer []byte
+	if found {
+		was, err := wire.ParseKeyValue(old.kv())
+		if err != nil {
+			return nil, err
+		}
+		kind, prev, oldLease = KindUpdate, old.rev, was.Lease
+		kv.Create, kv.Version = was.Create, was.Version+1
+		if req.IgnoreValue {
+			kv.Value = was.Value
+		}
+		if req.IgnoreLease {
+			kv.Lease = was.Lease
+		}
+		if req.PrevKv {
+			answer = wire.AppendMessage(nil, tagPutPrevKV, old.kv())
+		}
+	}
+	g.store.stats.PutBytes.Add(int64(len(req.Key) + len(kv.Value)))
+	if err := r.attach(req.Key, oldLease, kv.Lease); err != nil {
+		return nil, err
+	}
+	return answer, r.write(kind, req.Key, &kv, prev, true)
+}
+
+// DeleteRange applies a deletion. It returns the fields of the
+// DeleteRangeResponse that follow the header.
+func (g *Group) DeleteRange(req *pb.DeleteRangeRequest) ([]byte, error) {
+	r := g.open()
+	defer r.close()
+	return r.deleteRange(req)
+}
+
+func (r *request) deleteRange(req *pb.DeleteRangeRequest) ([]byte, error) {
+	g := r.g
+	g.store.stats.Deletes.Add(1)
+	end, single, empty := rangeBounds(req.Key, req.RangeEnd)
+	if empty {
+		return nil, nil
+	}
+	var deleted int64
+	var prevs []byte
+	remove := func(key []byte, old version, fresh bool) error {
+		deleted++
+		if req.PrevKv {
+			prevs = wire.AppendMessage(prevs, tagDeletedPrevKV, old.kv())
+		}
+		return r.delete(key, old, fresh)
+	}
+	if single {
+		old, found, err := g.lookup(req.Key)
+		if err != nil {
+			return nil, err
+		}
+		if found && old.live() {
+			if err := remove(req.Key, old, true); err != nil {
+				return nil, err
+			}
+		}
+		return append(wire.AppendInt(nil, tagDeleted, deleted), prevs...), nil
+	}
+	if err := r.eachLive(req.Key, end, remove); err != nil {
+		return nil, err
+	}
+	return append(wire.AppendInt(nil, tagDeleted, deleted), prevs...), nil
+}
+
+// scanKeys is how many keys a deletion passes before it may spill: no iterator
+// may be open over a batch that is committed.
+const scanKeys = 4096
+
+// eachLive calls remove for each live key of [start, end), in pieces.
+func (r *request) eachLive(start, end []byte, remove func(key []byte, old version, fresh bool) error) error {
+	for more := true; more; {
+		n := 0
+		_, cut, err := r.view().scan(context.Background(), start, end, 0, func(stored, value []byte) (bool, error) {
+			var old version
+			old.rev.Main, old.rev.Sub = engine.VersionRevision(stored)
+			old.stored = value
+			key := bytes.Clone(engine.VersionUserKey(stored))
+			if n++; n == scanKeys {
+				start = append(bytes.Clone(key), 0)
+			}
+			return n < scanKeys, remove(key, old, false)
+		})
+		if err != nil {
+			return err
+		}
+		more = cut
+		if err := r.spill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delete removes a live key.
+func (r *request) delete(key []byte, old version, fresh bool) error {
+	was, err := wire.ParseKeyValue(old.kv())
+	if err != nil {
+		return err
+	}
+	if err := r.attach(key, was.Lease, 0); err != nil {
+		return err
+	}
+	return r.write(KindDelete, key, &wire.KeyValue{Key: key}, old.rev, fresh)
+}
+
+// RevokeLease deletes the keys attached to a lease, in key order and in one
+// revision. It reads the attachments from the engine, so it must come first in
+// its group.
+func (g *Group) RevokeLease(id int64) error {
+	r := g.open()
+	defer r.close()
+	return attachedKeys(g.src, id, func(key []byte) error {
+		key = bytes.Clone(key)
+		old, found, err := g.lookup(key)
+		if err != nil {
+			return err
+		}
+		if !found || !old.live() {
+			return nil
+		}
+		if err := r.delete(key, old, false); err != nil {
+			return err
+		}
+		return r.spill()
+	})
+}
