@@ -106,7 +106,9 @@ func (g *Group) Publish() (events []Event, complete bool) {
 	s := g.store
 	s.mu.Lock()
 	for i, d := range g.deltas {
-		s.leaves.counts[i] += d
+		if s.leaves.counts[i] += d; s.leaves.counts[i] > leafKeys {
+			s.oversized = true
+		}
 	}
 	if was := s.current.Load(); g.revision < was {
 		panic(fmt.Sprintf("mvcc: revision would go back from %d to %d", was, g.revision))
@@ -296,6 +298,9 @@ func (r *request) spill() error {
 // own, which it commits. It reports whether there may be more to split. Writer
 // only, between groups.
 func (s *Store) SplitLeaf() (bool, error) {
+	if !s.oversized {
+		return false, nil
+	}
 	at := -1
 	for i, n := range s.leaves.counts {
 		if n > leafKeys {
@@ -304,6 +309,7 @@ func (s *Store) SplitLeaf() (bool, error) {
 		}
 	}
 	if at < 0 {
+		s.oversized = false
 		return false, nil
 	}
 	start := s.leaves.borders[at]

@@ -157,3 +157,13 @@ func loadExact(it *engine.Iterator, key []byte, rev Revision) (version, bool, er
 	}
 	return version{rev: rev, stored: bytes.Clone(value)}, true, nil
 }
+
+// Newest returns the encoded KeyValue of the newest version of key, or nil if
+// the key does not exist.
+func (s *Store) Newest(key []byte) ([]byte, error) {
+	v, ok, err := load(s.engine, key, s.current.Load())
+	if err != nil || !ok || !v.live() {
+		return nil, err
+	}
+	return v.kv(), nil
+}

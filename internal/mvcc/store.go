@@ -38,6 +38,8 @@ type Store struct {
 	// mu guards leaves, and makes them change together with current.
 	mu     sync.RWMutex
 	leaves leaves
+	// oversized tells that a leaf may have to be split; only the writer uses it.
+	oversized bool
 
 	compaction compaction
 	hashes     hashCache

@@ -75,6 +75,19 @@ func TxnReads(txn *pb.TxnRequest) (ranges, own bool) {
 	return u.ranges > 0, u.ranges > 0 && u.writes > 0 && u.ops > 1
 }
 
+// HasPut tells whether either branch of a transaction holds a put, nested ones
+// included.
+func HasPut(txn *pb.TxnRequest) bool {
+	for _, ops := range [][]*pb.RequestOp{txn.Success, txn.Failure} {
+		for _, op := range ops {
+			if op.GetRequestPut() != nil || op.GetRequestTxn() != nil && HasPut(op.GetRequestTxn()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Txn applies a transaction. It returns the fields of the TxnResponse that
 // follow the header, or a refusal that has changed nothing.
 func (g *Group) Txn(txn *pb.TxnRequest) ([]byte, error) {

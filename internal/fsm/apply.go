@@ -1,0 +1,204 @@
+package fsm
+
+import (
+	"fmt"
+
+	"bowline/internal/engine"
+	"bowline/internal/mvcc"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// groupEntries and groupBytes bound a group, so that nobody waits long for
+	// the first result in it.
+	groupEntries = 512
+	groupBytes   = 2 << 20
+)
+
+// group is the entries that one engine batch holds, before it is committed.
+type group struct {
+	kv      *mvcc.Group
+	last    Position
+	entries int
+	bytes   int64
+	results []delivery
+	// after runs once the batch is committed and the revision published.
+	after []func()
+}
+
+type delivery struct {
+	id     uint64
+	result Result
+}
+
+// Apply applies committed entries, in order. An error means that this member
+// cannot go on; what was committed before it stands.
+func (f *FSM) Apply(entries []*raftpb.Entry) error {
+	for len(entries) > 0 {
+		n, err := f.applyGroup(entries)
+		if err != nil {
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// applyGroup applies a first part of entries as one batch and reports how many
+// they were.
+func (f *FSM) applyGroup(entries []*raftpb.Entry) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	var g *group
+	for _, e := range entries {
+		if e.GetIndex() <= f.position.Index {
+			n++
+			continue // the engine holds it already
+		}
+		if want := f.position.Index + 1 + uint64(groupLen(g)); e.GetIndex() != want {
+			panic(fmt.Sprintf("fsm: entry %d handed over, want %d", e.GetIndex(), want))
+		}
+		req, err := f.decode(e)
+		if err != nil {
+			return n, err
+		}
+		alone, own := needsOwnGroup(e, req)
+		if alone && g != nil {
+			break
+		}
+		if g == nil {
+			g = &group{kv: f.store.Begin(f.leases, own)}
+		}
+		if err := f.applyEntry(g, e, req); err != nil {
+			return n, err
+		}
+		n++
+		g.entries++
+		g.bytes += int64(len(e.GetData()))
+		g.last = Position{Index: e.GetIndex(), Term: e.GetTerm()}
+		if alone || g.entries >= groupEntries || g.bytes >= groupBytes {
+			break
+		}
+	}
+	if g == nil {
+		return n, nil
+	}
+	return n, f.commit(g)
+}
+
+func groupLen(g *group) int {
+	if g == nil {
+		return 0
+	}
+	return g.entries
+}
+
+// needsOwnGroup tells whether an entry must be the only one of its group,
+// because it reads ranges or published state, and whether its reads must see its
+// own writes.
+func needsOwnGroup(e *raftpb.Entry, req *pb.InternalRaftRequest) (alone, own bool) {
+	switch {
+	case e.GetType() != raftpb.EntryType_EntryNormal:
+		return true, false
+	case req == nil:
+		return false, false
+	case req.DeleteRange != nil:
+		return len(req.DeleteRange.RangeEnd) > 0, false
+	case req.Txn != nil:
+		return mvcc.TxnReads(req.Txn)
+	case req.LeaseRevoke != nil, req.Compaction != nil:
+		return true, false
+	}
+	return false, false
+}
+
+// decode reads a normal entry's request; nil for an empty entry or a conf change.
+func (f *FSM) decode(e *raftpb.Entry) (*pb.InternalRaftRequest, error) {
+	if e.GetType() != raftpb.EntryType_EntryNormal || len(e.GetData()) == 0 {
+		return nil, nil
+	}
+	req := new(pb.InternalRaftRequest)
+	if err := proto.Unmarshal(e.GetData(), req); err != nil {
+		return nil, fmt.Errorf("fsm: entry %d is not a request that this version knows: %w", e.GetIndex(), err)
+	}
+	return req, nil
+}
+
+func (f *FSM) applyEntry(g *group, e *raftpb.Entry, req *pb.InternalRaftRequest) error {
+	if e.GetType() != raftpb.EntryType_EntryNormal {
+		return f.applyConfChange(g, e)
+	}
+	if req == nil {
+		term := e.GetTerm()
+		g.after = append(g.after, func() { f.cfg.EmptyEntry(term) })
+		return nil
+	}
+	id := req.ID
+	if id == 0 {
+		id = req.GetHeader().GetID()
+	}
+	r, err := f.applyRequest(g, req)
+	if err != nil {
+		return err
+	}
+	r.Revision = g.kv.Revision()
+	if id != 0 {
+		g.results = append(g.results, delivery{id: id, result: r})
+	}
+	return nil
+}
+
+// commit writes a group's batch and tells the world, in the order that
+// docs/ARCHITECTURE.md gives.
+func (f *FSM) commit(g *group) error {
+	if err := g.kv.Seal(); err != nil {
+		return fmt.Errorf("fsm: build a batch: %w", err)
+	}
+	b := g.kv.Batch()
+	if err := b.Set(metaKey(metaApplied), g.last.encode(), nil); err != nil {
+		return fmt.Errorf("fsm: build a batch: %w", err)
+	}
+	if err := f.engine.Commit(b); err != nil {
+		return err
+	}
+	events, complete := g.kv.Publish()
+	if g.last.Index <= f.position.Index {
+		panic(fmt.Sprintf("fsm: applied index would go from %d to %d", f.position.Index, g.last.Index))
+	}
+	f.position = g.last
+	f.applied.Store(g.last.Index)
+	if len(events) > 0 || !complete {
+		f.cfg.Publish(f.store.Revision(), events, complete)
+	}
+	for _, do := range g.after {
+		do()
+	}
+	for i := range g.results {
+		f.cfg.Deliver(g.results[i].id, g.results[i].result)
+	}
+	f.unflushed += g.bytes + int64(g.entries)*entryOverhead
+	if f.unflushed >= flushBytes {
+		f.unflushed = 0
+		if err := f.engine.StartFlush(); err != nil {
+			return err
+		}
+	}
+	for more := true; more; {
+		var err error
+		if more, err = f.store.SplitLeaf(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entryOverhead is what an entry counts beside its data towards a flush: even an
+// empty one takes time to apply again.
+const entryOverhead = 64
+
+// set is a helper for records outside the key space.
+func set(b *engine.Batch, key, value []byte) error { return b.Set(key, value, nil) }

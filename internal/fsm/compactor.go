@@ -1,0 +1,146 @@
+package fsm
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"bowline/internal/engine"
+	"bowline/internal/wire"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// compactRecords is how many revision records one step deals with: a
+	// fraction of a millisecond during which no entry is applied.
+	compactRecords = 256
+	// compactRest is the pause between steps as a multiple of a step's time, so
+	// that removal never takes more than its share of the writer.
+	compactRest = 2
+)
+
+func (f *FSM) kickCompactor() {
+	select {
+	case f.compact <- struct{}{}:
+	default:
+	}
+}
+
+// runCompactor removes what scheduled compactions have made obsolete.
+func (f *FSM) runCompactor(ctx context.Context) {
+	defer close(f.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.compact:
+		}
+		if !f.store.Compacting() {
+			continue
+		}
+		if err := f.runCompaction(ctx); err != nil && ctx.Err() == nil {
+			f.cfg.Fatal(fmt.Errorf("fsm: compaction: %w", err))
+			return
+		}
+	}
+}
+
+func (f *FSM) runCompaction(ctx context.Context) error {
+	begin := time.Now()
+	h, taken, err := f.store.TakeCompactionHash(ctx)
+	if err != nil {
+		return err
+	}
+	if taken {
+		f.cfg.Logger.Info("storing new hash", zap.Uint32("hash", h.Sum), zap.Int64("revision", h.Revision),
+			zap.Int64("compact-revision", h.Compacted))
+	}
+	removed := 0
+	for {
+		stepBegin := time.Now()
+		n, done, err := f.compactStep()
+		if err != nil {
+			return err
+		}
+		if removed += n; done {
+			break
+		}
+		if err := rest(ctx, compactRest*time.Since(stepBegin)); err != nil {
+			return err
+		}
+	}
+	f.cfg.Logger.Info("finished scheduled compaction", zap.Int64("compact-revision", f.store.CompactionFinished()),
+		zap.Int("removed", removed), zap.Duration("took", time.Since(begin)))
+	if err := f.engine.Flush(); err != nil {
+		return err
+	}
+	f.releasePhysical()
+	return nil
+}
+
+// compactStep makes one small batch of removals, between two groups of entries.
+func (f *FSM) compactStep() (removed int, done bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.engine.NewBatch()
+	p, err := f.store.CompactStep(b, compactRecords)
+	if err != nil {
+		b.Close()
+		return 0, false, err
+	}
+	if err := f.engine.Commit(b); err != nil {
+		return 0, false, err
+	}
+	f.store.CompactStepDone(p)
+	return p.Removed, p.Done, nil
+}
+
+func (f *FSM) releasePhysical() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	finished := f.store.CompactionFinished()
+	waiting := f.physical[:0]
+	for _, w := range f.physical {
+		if w.rev <= finished {
+			close(w.done)
+			continue
+		}
+		waiting = append(waiting, w)
+	}
+	f.physical = waiting
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// checkAttachments compares each attachment with the newest version of its key.
+func (f *FSM) checkAttachments() error {
+	return each(f.engine, engine.ClassAttachment, func(body, _ []byte) error {
+		if len(body) < 8 {
+			return fmt.Errorf("fsm: damaged attachment record %x", body)
+		}
+		key := bytes.Clone(body[8:])
+		stored, err := f.store.Newest(key)
+		if err != nil {
+			return err
+		}
+		kv, err := wire.ParseKeyValue(stored)
+		if err != nil {
+			return err
+		}
+		if want := leaseOf(body); kv.Lease != want {
+			return fmt.Errorf("fsm: %q is attached to lease %x but names %x", key, want, kv.Lease)
+		}
+		return nil
+	})
+}

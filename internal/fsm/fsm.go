@@ -1,0 +1,227 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"bowline/internal/cluster"
+	"bowline/internal/engine"
+	"bowline/internal/lease"
+	"bowline/internal/mvcc"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
+)
+
+// Result is what applying one request came to.
+type Result struct {
+	// Err is the refusal, if it was refused. Its text reaches the client.
+	Err error
+	// Revision is the store's revision for the answer's header.
+	Revision int64
+	// Body is the encoded fields of the response that follow its header.
+	Body []byte
+	// Done, if not nil, is closed when work that goes on in the background (the
+	// removal of a compaction) is finished.
+	Done <-chan struct{}
+}
+
+// Config of an FSM. Every function is called from Apply's goroutine and must not
+// block.
+type Config struct {
+	Engine *engine.Engine
+	Store  mvcc.Options
+	// MinLeaseTTL raises shorter TTLs, in seconds.
+	MinLeaseTTL int64
+	// Deliver takes the result of the request with this ID.
+	Deliver func(id uint64, r Result)
+	// Publish takes the events of the revisions up to rev, in order. complete is
+	// false if they were too many to hold: watchers must read the history.
+	Publish func(rev int64, events []mvcc.Event, complete bool)
+	// ConfChange applies a configuration change to raft, ahead of Apply's return.
+	ConfChange func(*raftpb.ConfChange)
+	// LeaseGranted, LeaseRevoked and EmptyEntry inform the leader's clock.
+	LeaseGranted func(id, ttl int64)
+	LeaseRevoked func(id int64)
+	// EmptyEntry is called for the entry that opens a leader's term.
+	EmptyEntry func(term uint64)
+	// Fatal is called when the background work cannot go on.
+	Fatal  func(error)
+	Logger *zap.Logger
+}
+
+// FSM is the replicated state of a member.
+type FSM struct {
+	cfg    Config
+	engine *engine.Engine
+	store  *mvcc.Store
+	leases *lease.Table
+
+	// mu is held by whoever writes the engine: a group of Apply, or a step of
+	// the compactor.
+	mu sync.Mutex
+	// position is the last applied entry; mu guards it.
+	position Position
+	// unflushed is the size of the entries applied since the last flush began;
+	// mu guards it.
+	unflushed int64
+	auth      authState // mu guards it
+	// physical are those who wait for the removal up to a revision; mu guards it.
+	physical []physicalWaiter
+
+	applied   atomic.Uint64
+	members   atomic.Pointer[cluster.View]
+	alarms    atomic.Pointer[[]*pb.AlarmMember]
+	version   atomic.Pointer[string]
+	lastApply atomic.Int64
+
+	compact chan struct{}
+	stop    context.CancelFunc
+	done    chan struct{}
+}
+
+type physicalWaiter struct {
+	rev  int64
+	done chan struct{}
+}
+
+// flushBytes is how much of the log may be applied but not flushed: it is
+// applied again after a crash, and that is most of the time a restart takes.
+const flushBytes = 16 << 20
+
+// Open reads the state from the engine.
+func Open(cfg Config) (*FSM, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	store, err := mvcc.Open(cfg.Engine, cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	f := &FSM{cfg: cfg, engine: cfg.Engine, store: store, leases: lease.NewTable(cfg.MinLeaseTTL),
+		compact: make(chan struct{}, 1)}
+	if f.position, err = ReadApplied(cfg.Engine, false); err != nil {
+		return nil, err
+	}
+	f.applied.Store(f.position.Index)
+	if err := loadLeases(cfg.Engine, f.leases); err != nil {
+		return nil, err
+	}
+	members, err := loadMembers(cfg.Engine)
+	if err != nil {
+		return nil, err
+	}
+	f.members.Store(members)
+	alarms, err := loadAlarms(cfg.Engine)
+	if err != nil {
+		return nil, err
+	}
+	f.alarms.Store(&alarms)
+	if f.auth, err = loadAuth(cfg.Engine); err != nil {
+		return nil, err
+	}
+	version, err := cfg.Engine.Get(metaKey(metaClusterVersion))
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		return nil, fmt.Errorf("fsm: read the cluster version: %w", err)
+	}
+	v := string(version)
+	f.version.Store(&v)
+	return f, nil
+}
+
+// Start begins the background work.
+func (f *FSM) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	f.stop, f.done = cancel, make(chan struct{})
+	go f.runCompactor(ctx)
+	f.kickCompactor()
+}
+
+// Stop ends the background work and waits for it. Apply must not be called any
+// more.
+func (f *FSM) Stop() {
+	f.stop()
+	<-f.done
+}
+
+// Store is the key space, for readers.
+func (f *FSM) Store() *mvcc.Store { return f.store }
+
+// Leases is the table of leases, for readers.
+func (f *FSM) Leases() *lease.Table { return f.leases }
+
+// Applied is the index of the last applied entry.
+func (f *FSM) Applied() uint64 { return f.applied.Load() }
+
+// Members is the member list.
+func (f *FSM) Members() *cluster.View { return f.members.Load() }
+
+// ClusterVersion is the negotiated version, like "3.7.0", empty if there is none.
+func (f *FSM) ClusterVersion() string { return *f.version.Load() }
+
+// Alarms are the raised alarms. The slice must not be modified.
+func (f *FSM) Alarms() []*pb.AlarmMember { return *f.alarms.Load() }
+
+// AlarmRaised tells whether any member has raised an alarm of this type.
+func (f *FSM) AlarmRaised(t pb.AlarmType) bool {
+	for _, a := range f.Alarms() {
+		if a.Alarm == t {
+			return true
+		}
+	}
+	return false
+}
+
+// Unflushed is the size of the entries that a crash now would make the member
+// apply again.
+func (f *FSM) Unflushed() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unflushed
+}
+
+// StartFlush begins to write what is applied to disk, if there is anything.
+func (f *FSM) StartFlush() error {
+	f.mu.Lock()
+	f.unflushed = 0
+	f.mu.Unlock()
+	return f.engine.StartFlush()
+}
+
+// Check walks the whole state and compares every derived record with its source.
+// Nothing may be applied meanwhile.
+func (f *FSM) Check(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.store.Check(ctx); err != nil {
+		return err
+	}
+	return f.checkLeases()
+}
+
+// checkLeases compares the lease records and attachments with the leases in use.
+func (f *FSM) checkLeases() error {
+	n := 0
+	err := each(f.engine, engine.ClassLease, func(_, value []byte) error {
+		n++
+		l, err := lease.Parse(value)
+		if err != nil {
+			return err
+		}
+		if _, ok := f.leases.Get(l.ID); !ok {
+			return fmt.Errorf("fsm: lease %x is stored but not in use", l.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if n != f.leases.Len() {
+		return fmt.Errorf("fsm: %d leases are stored, %d in use", n, f.leases.Len())
+	}
+	return f.checkAttachments()
+}
