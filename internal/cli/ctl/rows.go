@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -70,3 +71,12 @@ func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
 
 // leaseText is the form of a lease ID in text.
 func leaseText(id clientv3.LeaseID) string { return fmt.Sprintf("%016x", int64(id)) }
+
+// simpleRows is the simple form of a table: its rows, with commas.
+func simpleRows(t *cli.Table) func(*cli.TextWriter) {
+	return func(w *cli.TextWriter) {
+		for _, row := range t.Rows {
+			w.Linef("%s", strings.Join(row, ", "))
+		}
+	}
+}

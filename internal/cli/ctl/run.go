@@ -141,7 +141,13 @@ func newRoot(env *Env) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupKV, newGet(env), newPut(env), newDel(env))
+	add(groupKV, newCompaction(env), newDel(env), newGet(env), newLease(env), newPut(env), newTxn(env), newWatch(env))
+	add(groupCluster, newAlarm(env), newDefrag(env), newDowngrade(env), newEndpoint(env), newMember(env), newMoveLeader(env), newSnapshot(env))
+	add(groupConc, newElect(env), newLock(env))
+	add(groupAuth, newAuth(env), newRole(env), newUser(env))
+	add(groupUtil, newCompletion(env), newOptions(env), newVersion(env))
+	root.SetHelpCommandGroupID(groupUtil)
+	root.SetHelpCommand(newHelp(env))
 
 	root.SetUsageTemplate(strings.TrimRight(root.UsageTemplate(), "\n") + `
 Use "etcdctl options" for a list of global command-line options (applies to all commands).
