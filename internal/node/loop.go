@@ -1,0 +1,213 @@
+package node
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"bowline/internal/wal"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// loop is the raft goroutine's own state: nothing else touches it after Start.
+type loop struct {
+	node  *Node
+	raft  *raft.RawNode
+	store *storage
+
+	hard wal.HardState  // the newest that raft has produced
+	soft raft.SoftState // likewise
+
+	conf         *raftpb.ConfState
+	singleVoter  bool // this member is the only voter, learners aside
+	alone        bool // there is nobody else at all
+	wantCampaign bool // a single voter need not wait for an election timeout at start
+	writing      int  // batches with entries that the wal goroutine has not finished
+
+	waiting   []*readWaiter // for the next round
+	round     *readRound
+	nextRound uint64
+
+	outgoing []*raftpb.Message
+}
+
+// run is the raft goroutine. Each turn takes what has come, steps it, and then carries out what raft makes of it.
+func (l *loop) run() {
+	defer close(l.node.loopDone)
+	defer l.end()
+	ticker := time.NewTicker(l.node.cfg.TickInterval)
+	defer ticker.Stop()
+	var (
+		inbox     = &l.node.inbox
+		events    []event
+		reads     []*readWaiter
+		proposals []proposal
+	)
+	l.campaign()
+	for {
+		l.handleReady()
+		if l.holdProposals() {
+			inbox.hold()
+		}
+		select {
+		case <-l.node.stopping:
+			return
+		case <-ticker.C:
+			l.tick()
+		case <-inbox.wake:
+		}
+		events, reads = inbox.take(events, reads)
+		for i := range events {
+			l.handle(&events[i])
+		}
+		proposals = inbox.takeProposals(proposals, l.holdProposals())
+		l.propose(proposals)
+		if len(reads) > 0 {
+			l.addReaders(reads)
+		}
+	}
+}
+
+// holdProposals: see the package comment.
+func (l *loop) holdProposals() bool { return l.singleVoter && l.alone && l.writing > 0 }
+
+// end answers whoever still waits.
+func (l *loop) end() {
+	l.node.readIndex.Store(0)
+	proposals, reads := l.node.inbox.close()
+	for i := range proposals {
+		proposals[i].answer(ErrStopped)
+	}
+	l.answerReaders(reads, 0)
+	l.answerReaders(l.waiting, 0)
+	if l.round != nil {
+		l.answerReaders(l.round.readers, 0)
+	}
+}
+
+func (l *loop) tick() {
+	l.raft.Tick()
+	if l.round != nil {
+		l.askReadIndex(time.Now().Add(-readRetry))
+	}
+	l.publishPeers()
+}
+
+// handle steps one event.
+func (l *loop) handle(e *event) {
+	l.writing -= e.written
+	for _, m := range e.messages {
+		if m.GetType() == raftpb.MsgStorageApplyResp {
+			ents := m.GetEntries()
+			l.step(m)
+			l.store.applied(ents[len(ents)-1].GetIndex(), l.alone)
+			l.campaign()
+			continue
+		}
+		l.step(m)
+	}
+	if e.control != nil {
+		e.control(l)
+	}
+}
+
+func (l *loop) step(m *raftpb.Message) {
+	err := l.raft.Step(m)
+	switch {
+	case err == nil, errors.Is(err, raft.ErrProposalDropped), errors.Is(err, raft.ErrStepPeerNotFound):
+		// A forwarded proposal that cannot be taken, or a message of a member that is gone: lost, as on a network.
+	default:
+		l.node.cfg.Logger.Sugar().Debugf("raft refused %s: %v", m.GetType(), err)
+	}
+}
+
+// campaign makes a single voter lead at once, or as soon as it has applied the conf changes in its log.
+func (l *loop) campaign() {
+	if !l.wantCampaign || !l.singleVoter || l.store.appliedIndex < l.store.committedAtStart {
+		return
+	}
+	l.wantCampaign = false
+	if err := l.raft.Campaign(); err != nil {
+		l.node.cfg.Logger.Sugar().Warnf("raft refused to campaign: %v", err)
+	}
+}
+
+func (l *loop) setConf(conf *raftpb.ConfState) {
+	id := l.node.cfg.ID
+	l.conf = conf
+	l.singleVoter = len(conf.Voters) == 1 && conf.Voters[0] == id && len(conf.VotersOutgoing) == 0
+	l.alone = l.singleVoter && len(conf.Learners) == 0 && len(conf.LearnersNext) == 0
+}
+
+// applyConfChange runs between the commit of a conf change and the reply that it is applied.
+func (l *loop) applyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState {
+	l.setConf(l.raft.ApplyConfChange(cc))
+	l.publish() // before anything is sent to, or about, the new configuration
+	l.campaign()
+	return l.conf
+}
+
+// handleReady carries out what raft wants done, until it wants nothing.
+func (l *loop) handleReady() {
+	for l.raft.HasReady() {
+		rd := l.raft.Ready()
+		if !raft.IsEmptyHardState(rd.HardState) {
+			l.hard = wal.HardState{Term: rd.GetTerm(), Vote: rd.GetVote(), Commit: rd.GetCommit()}
+		}
+		if rd.SoftState != nil {
+			l.leadChanged(*rd.SoftState)
+		}
+		// What leaves this goroutine from here on may make a read index stale or a write acknowledged.
+		l.publish()
+		l.dispatch(rd.Messages)
+		l.readStates(rd.ReadStates)
+		if len(l.waiting) > 0 {
+			l.askReadIndex(time.Time{})
+		}
+	}
+}
+
+// leadChanged also asks a new leader what the old one may not have answered.
+func (l *loop) leadChanged(now raft.SoftState) {
+	before := l.soft
+	l.soft = now
+	if l.round != nil && now.Lead != raft.None && now.Lead != before.Lead {
+		l.askReadIndex(time.Now())
+	}
+}
+
+// dispatch hands raft's messages to those they are for. Entries are in the storage's memory from here on, which is
+// ahead of the disk: raft reads them there only when the wal goroutine has replied, or never, if they are replaced.
+func (l *loop) dispatch(messages []*raftpb.Message) {
+	for _, m := range messages {
+		switch m.GetTo() {
+		case raft.LocalAppendThread:
+			if !raft.IsEmptySnap(m.GetSnapshot()) {
+				l.store.restart(m.GetSnapshot().GetMetadata())
+			}
+			l.store.append(m.GetEntries())
+			if len(m.GetEntries()) > 0 {
+				l.writing++
+			}
+			l.node.walQueue.put(walWork{message: m})
+		case raft.LocalApplyThread:
+			l.node.applyQueue.put(m)
+		default:
+			l.outgoing = append(l.outgoing, m)
+		}
+	}
+	if len(l.outgoing) > 0 {
+		l.node.cfg.Send(slices.Clone(l.outgoing))
+		clear(l.outgoing)
+		l.outgoing = l.outgoing[:0]
+	}
+}
+
+// committedInTerm reports whether an entry of the current term is committed, which proves that all that was
+// committed in earlier ones is.
+func (l *loop) committedInTerm() bool {
+	term, err := l.store.Term(l.hard.Commit)
+	return err == nil && term == l.hard.Term
+}
