@@ -131,7 +131,7 @@ func NewHub(c Config) *Hub {
 		config:    c,
 		history:   c.History,
 		feed:      newFeed(c.Window, current),
-		stretches: &stretches{history: c.History, maxBytes: c.Window / 2},
+		stretches: &stretches{history: c.History, limits: defaultStretchLimits(), maxBytes: c.Window / 2},
 		wake:      make(chan struct{}, 1),
 		done:      make(chan struct{}),
 		streams:   make(map[*Stream]struct{}),

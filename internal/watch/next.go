@@ -37,6 +37,20 @@ type sender struct {
 // when the stream is closed, and when stored history cannot be read.
 func (s *Stream) Next(ctx context.Context) (*Response, error) {
 	for {
+		r, err := s.poll(ctx)
+		if r != nil || err != nil {
+			return r, err
+		}
+		s.shrink()
+		if err := s.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// poll returns what is to be sent now, nil if that is nothing.
+func (s *Stream) poll(ctx context.Context) (*Response, error) {
+	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -44,20 +58,14 @@ func (s *Stream) Next(ctx context.Context) (*Response, error) {
 			return s.nextFragment(), nil
 		}
 		what, err := s.take()
-		if err != nil {
-			return nil, err
-		}
 		switch {
+		case err != nil:
+			return nil, err
+		case what == takenNothing:
+			return nil, nil
 		case what == takenResponse:
 			return &s.response, nil
-		case what == takenEvents:
-		case what == takenNothing:
-			s.shrink()
-			if err := s.wait(ctx); err != nil {
-				return nil, err
-			}
-			continue
-		default:
+		case what == takenLate:
 			if err := s.catchUp(ctx); err != nil {
 				return nil, err
 			}
@@ -138,7 +146,11 @@ func (s *Stream) takeReadyLocked() taken {
 	for w := s.ready.pop(); w != nil; w = s.ready.pop() {
 		if w.state == marker {
 			s.release()
-			if s.late == 0 {
+			revision := max(w.next, s.startsSince)
+			if s.markers--; s.markers == 0 {
+				s.startsSince = 0
+			}
+			if s.late == 0 && revision == w.next {
 				s.response = Response{events: s.response.events, WatchID: w.id, Revision: w.next}
 				return takenResponse
 			}

@@ -33,7 +33,7 @@ type watcher struct {
 	queued bool
 	// busy tells that events were sent since the last tick of progress.
 	busy bool
-	// ahead tells that next is a start revision that had not come at creation.
+	// ahead tells that next is a start revision which the hub had not reached.
 	ahead bool
 
 	wishes

@@ -60,8 +60,12 @@ type Stream struct {
 	pending    int // number of the events that wait
 	late       int // number of watchers that are not live
 	sent       int64
-	ahead      map[*watcher]struct{}
-	notify     []*watcher // those who want to be told of progress
+	// markers counts the progress responses in line; startsSince is the highest
+	// revision that a watch was to start at which came after the oldest of them.
+	markers     int
+	startsSince int64
+	ahead       map[*watcher]struct{}
+	notify      []*watcher // those who want to be told of progress
 
 	sender // belongs to Next
 
@@ -200,10 +204,13 @@ func (s *Stream) addLocked(w *watcher) {
 	}
 	s.watchers[w.id] = w
 	h.index.add(&w.entry)
+	if s.markers > 0 {
+		s.startsSince = max(s.startsSince, w.next)
+	}
 	switch {
 	case w.next == 0:
 		w.next = current + 1
-	case w.next > current:
+	case w.next > h.pos.Load():
 		w.ahead = true
 		if s.ahead == nil {
 			s.ahead = make(map[*watcher]struct{})
@@ -283,6 +290,7 @@ func (s *Stream) grantProgress(pos int64) {
 		s.release()
 		return
 	}
+	s.markers++
 	s.ready.push(&watcher{state: marker, id: progressID, next: pos})
 	s.nudge()
 }

@@ -8,24 +8,31 @@ import (
 	"bowline/internal/mvcc"
 )
 
-const (
-	// stretchRevisions is how many revisions with events a stretch holds at most,
-	// stretchSpan how many revisions it is made from, so that one who watches little
-	// does not keep its neighbours on the stream waiting.
-	stretchRevisions = 1000
-	stretchSpan      = 16_000
-	// stretchBytes is the size from which a stretch ends with its revision.
-	stretchBytes = 1 << 20
-	// keptStretches is how many are remembered for others.
-	keptStretches = 16
-)
+// stretchLimits say where a stretch ends.
+type stretchLimits struct {
+	// revisions is how many revisions with events it holds at most, span how many
+	// revisions it is made from, so that one who watches little does not keep its
+	// neighbours on the stream waiting.
+	revisions int
+	span      int64
+	// bytes is the size from which it ends with its revision.
+	bytes int64
+}
+
+func defaultStretchLimits() stretchLimits {
+	return stretchLimits{revisions: 1000, span: 16_000, bytes: 1 << 20}
+}
+
+// keptStretches is how many are remembered for others.
+const keptStretches = 16
 
 // stretches reads history. The last ones are kept for others who watch the same
 // keys from about the same place: after a restart or the arrival of a snapshot
 // that is what all clients do at once.
 type stretches struct {
 	history  History
-	maxBytes int64
+	limits   stretchLimits
+	maxBytes int64 // what the kept ones may take
 
 	encoded account
 
@@ -84,7 +91,7 @@ func (ss *stretches) find(key, end string, from int64) (_ *stretch, mine bool) {
 				return st, false
 			}
 		default:
-			if from < st.from+stretchRevisions {
+			if from < st.from+int64(ss.limits.revisions) {
 				return st, false
 			}
 		}
@@ -98,7 +105,7 @@ func (ss *stretches) find(key, end string, from int64) (_ *stretch, mine bool) {
 func (ss *stretches) load(ctx context.Context, st *stretch, limit int64) {
 	defer close(st.loaded)
 	st.store, _ = ss.history.Revisions()
-	st.through = min(limit, st.from+stretchSpan-1)
+	st.through = min(limit, st.from+ss.limits.span-1)
 	var end []byte
 	if st.end != "" {
 		end = []byte(st.end)
@@ -107,7 +114,7 @@ func (ss *stretches) load(ctx context.Context, st *stretch, limit int64) {
 	revisions, size := 0, int64(0)
 	st.err = ss.history.Changes(ctx, []byte(st.key), end, st.from, st.through, func(e mvcc.Event) bool {
 		if n := len(changes); n == 0 || changes[n-1].Revision.Main != e.Revision.Main {
-			if revisions == stretchRevisions || size >= stretchBytes {
+			if revisions == ss.limits.revisions || size >= ss.limits.bytes {
 				st.through = e.Revision.Main - 1
 				return false
 			}
