@@ -145,9 +145,10 @@ func newRoot(env *Env) *cobra.Command {
 	add(groupCluster, newAlarm(env), newDefrag(env), newDowngrade(env), newEndpoint(env), newMember(env), newMoveLeader(env), newSnapshot(env))
 	add(groupConc, newElect(env), newLock(env))
 	add(groupAuth, newAuth(env), newRole(env), newUser(env))
-	add(groupUtil, newCompletion(env), newOptions(env), newVersion(env))
-	root.SetHelpCommandGroupID(groupUtil)
-	root.SetHelpCommand(newHelp(env))
+	add(groupUtil, newCheck(env), newCompletion(env), newMakeMirror(env), newOptions(env), newVersion(env))
+	help := newHelp(env)
+	help.GroupID = groupUtil
+	root.SetHelpCommand(help)
 
 	root.SetUsageTemplate(strings.TrimRight(root.UsageTemplate(), "\n") + `
 Use "etcdctl options" for a list of global command-line options (applies to all commands).

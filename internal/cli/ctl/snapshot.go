@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/cheggaaa/pb/v3"
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -137,7 +136,7 @@ func (s *session) fetchSnapshot(ctx context.Context, w io.Writer) (size int64, v
 	if err != nil {
 		return 0, "", clientv3.ContextError(ctx, err)
 	}
-	bar := s.env.newProgress()
+	bar := s.env.newProgress(true)
 	defer bar.finish()
 	for {
 		resp, err := stream.Recv()
@@ -159,30 +158,5 @@ func (s *session) fetchSnapshot(ctx context.Context, w io.Writer) (size int64, v
 		}
 		size += n
 		bar.set(size, size+int64(resp.GetRemainingBytes()))
-	}
-}
-
-// progress is a bar of bytes on standard error, if that is a terminal.
-type progress struct {
-	bar *pb.ProgressBar
-}
-
-func (env *Env) newProgress() progress {
-	if _, ok := terminal(env.Err); !ok {
-		return progress{}
-	}
-	bar := pb.New64(0).Set(pb.Bytes, true).SetWriter(env.Err)
-	return progress{bar.Start()}
-}
-
-func (p progress) set(done, total int64) {
-	if p.bar != nil {
-		p.bar.SetTotal(total).SetCurrent(done)
-	}
-}
-
-func (p progress) finish() {
-	if p.bar != nil {
-		p.bar.Finish()
 	}
 }
