@@ -103,6 +103,7 @@ func (s *Stream) readHistory(ctx context.Context, w *watcher, through int64) err
 			w.busy = true
 		}
 	}
+	s.sent += int64(len(s.taken))
 	w.next = st.through + 1
 	w.state = behind
 	s.behind.push(w)

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,7 +185,7 @@ func (h *Hub) Reset() {
 	h.feed.reset(current)
 	h.stretches.forget()
 	h.skipLocked(current)
-	h.grantAwaitedLocked()
+	h.grantAwaitedLocked(h.pos.Load())
 }
 
 // skipLocked passes over the revisions up to to: live watchers fall behind.
@@ -213,6 +214,7 @@ func (h *Hub) dispatch() bool {
 	if h.watchers.Load() == 0 {
 		_, last := h.feed.bounds()
 		h.pos.Store(max(last, h.pos.Load()))
+		h.grantAwaitedLocked(math.MaxInt64) // to nobody
 		return false
 	}
 	groups, through, ok := h.feed.read(h.pos.Load()+1, h.groups)
@@ -242,7 +244,7 @@ func (h *Hub) dispatch() bool {
 		h.touched[i] = nil
 	}
 	h.touched = h.touched[:0]
-	h.grantAwaitedLocked()
+	h.grantAwaitedLocked(h.pos.Load())
 	h.sweepLocked()
 	return more
 }
@@ -289,12 +291,12 @@ func (h *Hub) sweepLocked() {
 	}
 }
 
-// grantAwaitedLocked answers the requests for progress that waited for pos.
-func (h *Hub) grantAwaitedLocked() {
+// grantAwaitedLocked answers the requests for progress that waited for pos, which
+// has been reached.
+func (h *Hub) grantAwaitedLocked(pos int64) {
 	if len(h.awaiting) == 0 {
 		return
 	}
-	pos := h.pos.Load()
 	rest := h.awaiting[:0]
 	for _, a := range h.awaiting {
 		if a.revision > pos {

@@ -178,6 +178,7 @@ func (s *Stream) takeReadyLocked() taken {
 			s.taken = append(s.taken, s.dequeueLocked(w))
 		}
 		w.busy = true
+		s.sent += int64(len(s.taken))
 		if w.first != 0 {
 			s.ready.pushFront(w)
 		} else if w.state == behind {
@@ -223,9 +224,6 @@ func (s *Stream) assemble() (*Response, error) {
 	rest := copy(s.taken, s.taken[sent:])
 	clear(s.taken[rest:])
 	s.taken = s.taken[:rest]
-	s.mu.Lock()
-	s.sent += int64(sent)
-	s.mu.Unlock()
 	if w.fragment && r.Size() >= s.hub.config.FragmentBytes && len(r.events) > 1 {
 		s.parts = append(s.parts[:0], r.events...)
 		r.events = r.events[:0]

@@ -56,10 +56,10 @@ type Stream struct {
 	ready      line // those for whom events wait, those who wait longest first
 	behind     line // those who wait to be caught up
 	references references
-	bytes      int // size of the events that wait
-	pending    int // number of the events that wait
-	late       int // number of watchers that are not live
-	sent       int64
+	bytes      int   // size of the events that wait
+	pending    int   // number of the events that wait
+	late       int   // number of watchers that are not live
+	sent       int64 // number of events that Next has taken
 	// markers counts the progress responses in line; startsSince is the highest
 	// revision that a watch was to start at which came after the oldest of them.
 	markers     int
@@ -258,7 +258,9 @@ func (s *Stream) removeLocked(w *watcher) {
 	delete(s.watchers, w.id)
 	delete(s.ahead, w)
 	s.hub.index.remove(&w.entry)
-	s.hub.watchers.Add(-1)
+	if s.hub.watchers.Add(-1) == 0 {
+		s.hub.nudge() // Publish no longer does, and somebody may wait for progress
+	}
 }
 
 // Progress asks for one response that covers all watches, with the ID -1. It comes
