@@ -142,6 +142,15 @@ func (w *FieldWriter) Quoted(name, value string) {
 	fmt.Fprintf(w.out, "%q : %q\n", name, value)
 }
 
+// QuotedList writes several texts on one line.
+func (w *FieldWriter) QuotedList(name string, values []string) {
+	fmt.Fprintf(w.out, "%q :", name)
+	for _, value := range values {
+		fmt.Fprintf(w.out, " %q", value)
+	}
+	w.out.WriteByte('\n')
+}
+
 // ID writes the ID of a cluster or a member.
 func (w *FieldWriter) ID(name string, id uint64) {
 	if w.hex {

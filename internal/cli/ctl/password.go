@@ -1,7 +1,9 @@
 package ctl
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"golang.org/x/term"
@@ -26,10 +28,7 @@ func (env *Env) readHidden() (string, error) {
 	fd, ok := terminal(env.In)
 	if !ok {
 		line, err := env.stdin().ReadString('\n')
-		if line != "" {
-			err = nil
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return "", cli.Exit(cli.ExitBadArgs, err)
 		}
 		return strings.TrimRight(line, "\r\n"), nil

@@ -72,11 +72,7 @@ func (roleList) run(ctx context.Context, env *Env, args []string) error {
 			Simple: textLines(resp.Roles),
 			Fields: func(w *cli.FieldWriter) {
 				writeHeader(w, resp.Header)
-				quoted := make([]string, len(resp.Roles))
-				for i, role := range resp.Roles {
-					quoted[i] = fmt.Sprintf("%q", role)
-				}
-				w.Value("Roles", strings.Join(quoted, " "))
+				w.QuotedList("Roles", resp.Roles)
 			},
 			JSON:  (*pb.AuthRoleListResponse)(resp),
 			Proto: (*pb.AuthRoleListResponse)(resp),
@@ -186,11 +182,11 @@ func (r *permissionRange) resolve(args []string) (key, end string, err error) {
 	return key, "", nil
 }
 
-// stored returns the form in which the server keeps a permission: it has no
-// empty keys, all keys are those from "\x00" on.
+// stored returns the form in which the server keeps a permission. It has no
+// empty keys: what begins with the empty key begins with "\x00".
 func stored(key, end string) (string, string) {
-	if key == "" && end != "" {
-		return "\x00", end
+	if key == "" {
+		key = "\x00"
 	}
 	return key, end
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -117,14 +116,15 @@ func newRoot(env *Env) *cobra.Command {
 		Short:         "A command line client for etcd, API v3.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// Suggestions by prefix are those of commands that a prefix would match.
-		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	env.globals.addFlags(root.PersistentFlags())
+	// Declared now, or "-h get" would take get for the value of -h.
+	root.InitDefaultHelpFlag()
+	hideFlags(root.Flags())
 	hideFlags(root.PersistentFlags())
 	registerCompletion(root, "write-out", cli.FormatNames)
 
@@ -150,14 +150,13 @@ func newRoot(env *Env) *cobra.Command {
 	help.GroupID = groupUtil
 	root.SetHelpCommand(help)
 
-	root.SetUsageTemplate(strings.TrimRight(root.UsageTemplate(), "\n") + `
-Use "etcdctl options" for a list of global command-line options (applies to all commands).
+	root.SetHelpTemplate(root.HelpTemplate() + `Use "etcdctl options" for a list of global command-line options (applies to all commands).
 `)
 	return root
 }
 
-// hideFlags keeps the global flags out of each command's help; the command
-// "options" lists them.
+// hideFlags keeps flags out of help texts; the command "options" lists the
+// global ones.
 func hideFlags(fs *pflag.FlagSet) {
 	fs.VisitAll(func(f *pflag.Flag) { f.Hidden = true })
 }

@@ -31,13 +31,19 @@ func (env *Env) connect(ctx context.Context, known ...string) (*session, error) 
 	if err != nil {
 		return nil, err
 	}
-	for i, ep := range s.cfg.Endpoints {
-		s.cfg.Endpoints[i] = strings.TrimSpace(ep)
-	}
-	if s.Client, err = s.dial(ctx, s.cfg); err != nil {
+	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// open makes the session's client, for all endpoints.
+func (s *session) open(ctx context.Context) (err error) {
+	for i, ep := range s.cfg.Endpoints {
+		s.cfg.Endpoints[i] = strings.TrimSpace(ep)
+	}
+	s.Client, err = s.dial(ctx, s.cfg)
+	return err
 }
 
 // prepare applies the environment and checks all settings, without a client.

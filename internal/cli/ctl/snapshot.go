@@ -42,9 +42,15 @@ func (snapshotSave) run(ctx context.Context, env *Env, args []string) error {
 	if len(args) != 1 {
 		return cli.BadArgs("snapshot save expects one argument <filename>")
 	}
-	s, err := env.connect(ctx)
+	s, err := env.prepare(ctx)
 	if err != nil {
 		return err
+	}
+	if eps := s.cfg.Endpoints; len(eps) != 1 {
+		return cli.Exitf(cli.ExitInterrupted, "snapshot must be requested to one selected node, not multiple %v", eps)
+	}
+	if err := s.open(ctx); err != nil {
+		return cli.Exit(cli.ExitInterrupted, err)
 	}
 	defer s.Close()
 	// A snapshot may take long: only a deadline that was asked for counts.
@@ -68,9 +74,6 @@ func (snapshotSave) run(ctx context.Context, env *Env, args []string) error {
 // saveSnapshot downloads a snapshot to path. Until it is complete and on disk it
 // has another name, so that path never holds half a snapshot.
 func (s *session) saveSnapshot(ctx context.Context, path string) (version string, err error) {
-	if eps := s.cfg.Endpoints; len(eps) != 1 {
-		return "", fmt.Errorf("snapshot must be requested to one selected node, not multiple %v", eps)
-	}
 	lg := newLogger(s.env.Err, zap.InfoLevel)
 	part := path + ".part"
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
