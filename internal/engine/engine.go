@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -213,6 +214,16 @@ func (e *Engine) Flush() error {
 func (e *Engine) StartFlush() error {
 	if _, err := e.db.AsyncFlush(); err != nil {
 		return fmt.Errorf("engine: flush: %w", err)
+	}
+	return nil
+}
+
+// Reclaim rewrites all files so that deleted and superseded records give back
+// their space. Readers and the writer go on meanwhile.
+func (e *Engine) Reclaim(ctx context.Context) error {
+	last := []byte{0xff, terminator}
+	if err := e.db.Compact(ctx, []byte{terminator}, last, false); err != nil {
+		return fmt.Errorf("engine: reclaim space: %w", err)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ const (
 // group is the entries that one engine batch holds, before it is committed.
 type group struct {
 	kv      *mvcc.Group
+	conf    ConfChanger
 	last    Position
 	entries int
 	bytes   int64
@@ -34,11 +35,19 @@ type delivery struct {
 	result Result
 }
 
+// ConfChanger tells raft what became of a conf change, as package node wants it.
+type ConfChanger interface {
+	// ApplyConfChange puts an accepted change into force.
+	ApplyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState
+	// RefuseConfChange lets the entry pass without effect.
+	RefuseConfChange() *raftpb.ConfState
+}
+
 // Apply applies committed entries, in order. An error means that this member
 // cannot go on; what was committed before it stands.
-func (f *FSM) Apply(entries []*raftpb.Entry) error {
+func (f *FSM) Apply(entries []*raftpb.Entry, conf ConfChanger) error {
 	for len(entries) > 0 {
-		n, err := f.applyGroup(entries)
+		n, err := f.applyGroup(entries, conf)
 		if err != nil {
 			return err
 		}
@@ -49,7 +58,7 @@ func (f *FSM) Apply(entries []*raftpb.Entry) error {
 
 // applyGroup applies a first part of entries as one batch and reports how many
 // they were.
-func (f *FSM) applyGroup(entries []*raftpb.Entry) (int, error) {
+func (f *FSM) applyGroup(entries []*raftpb.Entry, conf ConfChanger) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := 0
@@ -71,7 +80,7 @@ func (f *FSM) applyGroup(entries []*raftpb.Entry) (int, error) {
 			break
 		}
 		if g == nil {
-			g = &group{kv: f.store.Begin(f.leases, own)}
+			g = &group{kv: f.store.Begin(leaseTable{f.leases}, own), conf: conf}
 		}
 		if err := f.applyEntry(g, e, req); err != nil {
 			return n, err

@@ -13,7 +13,6 @@ import (
 	"bowline/internal/mvcc"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
 )
 
@@ -42,8 +41,6 @@ type Config struct {
 	// Publish takes the events of the revisions up to rev, in order. complete is
 	// false if they were too many to hold: watchers must read the history.
 	Publish func(rev int64, events []mvcc.Event, complete bool)
-	// ConfChange applies a configuration change to raft, ahead of Apply's return.
-	ConfChange func(*raftpb.ConfChange)
 	// LeaseGranted, LeaseRevoked and EmptyEntry inform the leader's clock.
 	LeaseGranted func(id, ttl int64)
 	LeaseRevoked func(id int64)

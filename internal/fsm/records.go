@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"bowline/internal/cluster"
 	"bowline/internal/engine"
@@ -98,13 +99,14 @@ func each(e *engine.Engine, class engine.Class, f func(body, value []byte) error
 }
 
 func loadLeases(e *engine.Engine, t *lease.Table) error {
-	return each(e, engine.ClassLease, func(_, value []byte) error {
+	var leases []lease.Lease
+	err := each(e, engine.ClassLease, func(_, value []byte) error {
 		l, err := lease.Parse(value)
-		if err != nil {
-			return err
-		}
-		return t.Load(l)
+		leases = append(leases, l)
+		return err
 	})
+	t.Load(slices.Values(leases))
+	return err
 }
 
 func loadMembers(e *engine.Engine) (*cluster.View, error) {
@@ -174,3 +176,12 @@ func loadAuth(e *engine.Engine) (authState, error) {
 
 // leaseOf is the lease in an attachment's body.
 func leaseOf(body []byte) int64 { return int64(binary.BigEndian.Uint64(body)) }
+
+// leaseTable answers package mvcc.
+type leaseTable struct{ *lease.Table }
+
+// Exists tells whether there is such a lease.
+func (t leaseTable) Exists(id int64) bool {
+	_, ok := t.Get(id)
+	return ok
+}

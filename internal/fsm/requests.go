@@ -152,11 +152,11 @@ func (f *FSM) applyLeaseGrant(g *group, req *pb.LeaseGrantRequest) ([]byte, erro
 	}
 	g.after = append(g.after, func() { f.cfg.LeaseGranted(l.ID, l.TTL) })
 	body := wire.AppendInt(nil, tagLeaseID, l.ID)
-	return wire.AppendInt(body, tagLeaseTTL, l.TTL), set(g.kv.Batch(), leaseKey(l.ID), lease.Append(nil, l))
+	return wire.AppendInt(body, tagLeaseTTL, l.TTL), set(g.kv.Batch(), leaseKey(l.ID), l.Append(nil))
 }
 
 func (f *FSM) applyLeaseRevoke(g *group, req *pb.LeaseRevokeRequest) error {
-	if !f.leases.Exists(req.ID) {
+	if _, ok := f.leases.Get(req.ID); !ok {
 		return lease.ErrNotFound
 	}
 	if err := g.kv.RevokeLease(req.ID); err != nil {
@@ -175,7 +175,7 @@ func (f *FSM) applyLeaseCheckpoint(g *group, req *pb.LeaseCheckpointRequest) err
 		if !ok {
 			continue
 		}
-		if err := set(g.kv.Batch(), leaseKey(l.ID), lease.Append(nil, l)); err != nil {
+		if err := set(g.kv.Batch(), leaseKey(l.ID), l.Append(nil)); err != nil {
 			return err
 		}
 	}
@@ -311,8 +311,8 @@ func putMember(b *engine.Batch, m *cluster.Member) error {
 	return set(b, memberKey(memberPresent, m.ID), record)
 }
 
-// applyConfChange checks a configuration change against the members and hands it
-// to raft; a refused one goes there with node ID 0, which changes nothing.
+// applyConfChange checks a configuration change against the members and tells raft
+// what became of it.
 func (f *FSM) applyConfChange(g *group, e *raftpb.Entry) error {
 	cc := new(raftpb.ConfChange)
 	if e.GetType() != raftpb.EntryType_EntryConfChange {
@@ -325,11 +325,13 @@ func (f *FSM) applyConfChange(g *group, e *raftpb.Entry) error {
 	next, err := f.Members().Apply(cc)
 	if err != nil {
 		r.Err = err
-		cc.NodeId = proto.Uint64(0)
-	} else if err := f.storeMembers(g, cc, next); err != nil {
-		return err
+		g.conf.RefuseConfChange()
+	} else {
+		if err := f.storeMembers(g, cc, next); err != nil {
+			return err
+		}
+		g.conf.ApplyConfChange(cc)
 	}
-	f.cfg.ConfChange(cc)
 	if cc.GetId() != 0 {
 		g.results = append(g.results, delivery{id: cc.GetId(), result: r})
 	}

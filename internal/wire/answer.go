@@ -18,11 +18,16 @@ var chunkPool = sync.Pool{New: func() any { b := make([]byte, 0, ChunkBytes); re
 // Answer collects an encoded message, in pieces when it is large, so that
 // growing it never copies what is already there. The zero value is ready.
 type Answer struct {
-	full [][]byte
-	cur  []byte
-	// pooled are the chunks to give back, in the order of their use.
-	pooled []*[]byte
-	size   int
+	full  []piece
+	cur   []byte
+	chunk *[]byte // the pooled memory behind cur, if any
+	size  int
+}
+
+// piece is a finished part of an answer and the pooled memory behind it, if any.
+type piece struct {
+	data  []byte
+	chunk *[]byte
 }
 
 // Reserve makes room for n more bytes in one piece.
@@ -30,7 +35,7 @@ func (a *Answer) Reserve(n int) {
 	if cap(a.cur)-len(a.cur) >= n {
 		return
 	}
-	if a.pooled == nil && len(a.cur)+n <= smallBytes {
+	if a.chunk == nil && len(a.full) == 0 && len(a.cur)+n <= smallBytes {
 		grown := make([]byte, len(a.cur), max(len(a.cur)+n, min(2*cap(a.cur), smallBytes)))
 		copy(grown, a.cur)
 		a.cur = grown
@@ -41,23 +46,35 @@ func (a *Answer) Reserve(n int) {
 
 // next puts the current piece away and starts one with room for n bytes.
 func (a *Answer) next(n int) {
-	if len(a.cur) > 0 {
-		a.full = append(a.full, a.cur)
-		a.size += len(a.cur)
-	}
+	a.putAway()
 	if n > ChunkBytes {
 		a.cur = make([]byte, 0, n)
 		return
 	}
-	chunk := chunkPool.Get().(*[]byte)
-	a.pooled = append(a.pooled, chunk)
-	a.cur = (*chunk)[:0]
+	a.chunk = chunkPool.Get().(*[]byte)
+	a.cur = (*a.chunk)[:0]
+}
+
+func (a *Answer) putAway() {
+	if len(a.cur) > 0 {
+		a.full = append(a.full, piece{a.cur, a.chunk})
+		a.size += len(a.cur)
+	} else if a.chunk != nil {
+		chunkPool.Put(a.chunk)
+	}
+	a.cur, a.chunk = nil, nil
 }
 
 // Write appends raw bytes.
 func (a *Answer) Write(b []byte) {
 	a.Reserve(len(b))
 	a.cur = append(a.cur, b...)
+}
+
+// Header appends h as field 1.
+func (a *Answer) Header(h Header) {
+	a.Reserve(maxHeaderField)
+	a.cur = h.AppendField(a.cur)
 }
 
 // Message appends a length-delimited field with a one-byte tag.
@@ -83,31 +100,52 @@ func (a *Answer) Bool(tag byte, v bool) {
 // Len is the number of bytes collected.
 func (a *Answer) Len() int { return a.size + len(a.cur) }
 
-// Pieces returns the collected bytes in order. They stay valid until Release.
-func (a *Answer) Pieces() [][]byte {
-	if len(a.cur) == 0 {
-		return a.full
-	}
-	return append(a.full[:len(a.full):len(a.full)], a.cur)
-}
-
 // Bytes returns the collected bytes in one slice, copied if they are in pieces.
+// It is valid until Release.
 func (a *Answer) Bytes() []byte {
 	if len(a.full) == 0 {
 		return a.cur
 	}
 	out := make([]byte, 0, a.Len())
-	for _, p := range a.Pieces() {
-		out = append(out, p...)
+	for _, p := range a.full {
+		out = append(out, p.data...)
 	}
-	return out
+	return append(out, a.cur...)
+}
+
+// Take hands each piece over, in order, and empties the answer. If chunk is not
+// nil, data is its beginning and the receiver gives it back with PutChunk.
+func (a *Answer) Take(f func(data []byte, chunk *[]byte)) {
+	a.putAway()
+	for _, p := range a.full {
+		f(p.data, p.chunk)
+	}
+	*a = Answer{}
+}
+
+// PutChunk gives a chunk back that Take has handed out.
+func PutChunk(chunk *[]byte) {
+	if cap(*chunk) == ChunkBytes {
+		*chunk = (*chunk)[:0]
+		chunkPool.Put(chunk)
+	}
 }
 
 // Release gives pooled memory back and empties the answer. Nobody may use its
-// pieces afterwards.
+// bytes afterwards.
 func (a *Answer) Release() {
-	for _, c := range a.pooled {
-		chunkPool.Put(c)
-	}
-	*a = Answer{}
+	a.Take(func(_ []byte, chunk *[]byte) {
+		if chunk != nil {
+			PutChunk(chunk)
+		}
+	})
+}
+
+// Append moves the pieces of b behind those of a, without copying, and empties b.
+func (a *Answer) Append(b *Answer) {
+	a.putAway()
+	b.Take(func(data []byte, chunk *[]byte) {
+		a.full = append(a.full, piece{data, chunk})
+		a.size += len(data)
+	})
 }

@@ -10,10 +10,12 @@ type Header struct {
 	RaftTerm  uint64
 }
 
+// maxHeaderField is the longest that AppendField appends.
+const maxHeaderField = 2 + 4*11
+
 // AppendField appends h as field 1 of a response.
 func (h Header) AppendField(dst []byte) []byte {
-	const longest = 4 * 11
-	var buf [longest]byte
+	var buf [4 * 11]byte
 	b := AppendInt(buf[:0], 1<<3, int64(h.ClusterID))
 	b = AppendInt(b, 2<<3, int64(h.MemberID))
 	b = AppendInt(b, 3<<3, h.Revision)

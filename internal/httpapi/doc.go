@@ -1,0 +1,3 @@
+// Package httpapi serves what the client port offers beside gRPC: health, version
+// and metrics, and shares the port between the two.
+package httpapi

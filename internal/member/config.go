@@ -1,0 +1,60 @@
+package member
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
+)
+
+// Config of a member. It is complete and checked: package config makes it from
+// flags, environment and file.
+type Config struct {
+	Name    string
+	DataDir string
+	// WALDir holds the log instead of DataDir/member/wal if it is not empty.
+	WALDir string
+
+	ListenPeerURLs      []url.URL
+	ListenClientURLs    []url.URL
+	ListenHTTPURLs      []url.URL
+	ListenMetricsURLs   []url.URL
+	AdvertisePeerURLs   []string
+	AdvertiseClientURLs []string
+
+	// InitialCluster maps each member's name to its peer URLs, and InitialToken is
+	// mixed into their IDs; both matter only at the first start.
+	InitialCluster map[string][]string
+	InitialToken   string
+
+	Tick           time.Duration
+	ElectionTicks  int
+	HeartbeatTicks int
+	PreVote        bool
+
+	MaxRequestBytes       int
+	MaxTxnOps             int
+	MaxConcurrentStreams  uint32
+	QuotaBytes            int64
+	WatchProgressInterval time.Duration
+	KeepAliveMinTime      time.Duration
+	KeepAliveInterval     time.Duration
+	KeepAliveTimeout      time.Duration
+
+	// EnablePprof serves /debug/pprof on the client port.
+	EnablePprof bool
+	// ExtensiveMetrics adds histograms of call latencies.
+	ExtensiveMetrics bool
+
+	// CacheBytes, MemTableBytes and HotBytes size the engine's block cache and
+	// memtables and the cache of newest versions; 0 means the default.
+	CacheBytes, MemTableBytes, HotBytes int64
+
+	// FS is the file system of the data directory; nil means the operating
+	// system's.
+	FS     vfs.FS
+	Logger *zap.Logger
+}
+
+func (c *Config) electionTimeout() time.Duration { return c.Tick * time.Duration(c.ElectionTicks) }

@@ -1,0 +1,162 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"bowline/internal/httpapi"
+	"bowline/internal/rpc"
+
+	"go.uber.org/zap"
+)
+
+// front is the listeners of a member and what serves on them.
+type front struct {
+	peers, clients, https, metrics []net.Listener
+	servers                        []*http.Server
+	serving                        sync.WaitGroup
+}
+
+// bind binds all listeners; nothing is accepted yet.
+func bind(cfg *Config) (*front, error) {
+	f := new(front)
+	for _, set := range []struct {
+		urls []url.URL
+		into *[]net.Listener
+	}{
+		{cfg.ListenPeerURLs, &f.peers}, {cfg.ListenClientURLs, &f.clients},
+		{cfg.ListenHTTPURLs, &f.https}, {cfg.ListenMetricsURLs, &f.metrics},
+	} {
+		for _, u := range set.urls {
+			l, err := listen(u)
+			if err != nil {
+				f.close()
+				return nil, err
+			}
+			*set.into = append(*set.into, l)
+		}
+	}
+	return f, nil
+}
+
+func listen(u url.URL) (net.Listener, error) {
+	switch u.Scheme {
+	case "http":
+		return net.Listen("tcp", u.Host)
+	case "unix":
+		path := filepath.Join(u.Host, u.Path)
+		if u.Host == "" {
+			path = u.Path
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		return net.Listen("unix", path)
+	default:
+		return nil, fmt.Errorf("cannot listen on %s: TLS is not built in this version", u.String())
+	}
+}
+
+// serve begins to serve clients.
+func (m *Member) serve() error {
+	metrics := rpc.NewMetrics()
+	m.rpc = rpc.New(rpc.Config{
+		Server: m.server, Watch: m.hub, Snapshot: m, Metrics: metrics,
+		MaxRequestBytes: m.cfg.MaxRequestBytes, MaxConcurrentStreams: m.cfg.MaxConcurrentStreams,
+		ElectionTimeout:  m.cfg.electionTimeout(),
+		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
+	})
+	api := httpapi.New(probed{m}, requestTimeout(&m.cfg))
+	full := m.clientMux(api, metrics)
+	f := m.front
+	for i, l := range f.clients {
+		traffic := "grpc+http"
+		if len(f.https) > 0 {
+			traffic = "grpc"
+			f.goServe(m, func() error { return m.rpc.Serve(l) })
+		} else {
+			grpcL, httpL := httpapi.Share(l)
+			f.goServe(m, func() error { return m.rpc.Serve(grpcL) })
+			f.goHTTP(m, httpL, full)
+		}
+		m.log.Info("ready to serve client requests")
+		m.log.Info("serving client traffic insecurely; this is strongly discouraged!",
+			zap.String("traffic", traffic), zap.String("address", addressOf(m.cfg.ListenClientURLs[i])))
+	}
+	for _, l := range f.https {
+		f.goHTTP(m, l, full)
+	}
+	for _, l := range f.metrics {
+		f.goHTTP(m, l, m.metricsMux(api, metrics))
+	}
+	for i, l := range f.peers {
+		mux := http.NewServeMux()
+		api.RegisterVersion(mux)
+		f.goHTTP(m, l, mux)
+		m.log.Info("now serving peer/client/metrics", zap.String("local-member-id", hex(m.id.memberID)),
+			zap.String("listen-peer-url", m.cfg.ListenPeerURLs[i].String()))
+	}
+	return nil
+}
+
+func addressOf(u url.URL) string {
+	if u.Host != "" {
+		return u.Host
+	}
+	return u.Path
+}
+
+func (f *front) goServe(m *Member, serve func() error) {
+	f.serving.Add(1)
+	go func() {
+		defer f.serving.Done()
+		if err := serve(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+			m.fail(fmt.Errorf("a listener failed: %w", err))
+		}
+	}()
+}
+
+// Limits of plain HTTP on our ports.
+const (
+	headerTimeout  = 30 * time.Second
+	maxHeaderBytes = 1 << 20
+)
+
+func (f *front) goHTTP(m *Member, l net.Listener, h http.Handler) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: zap.NewStdLog(m.log)}
+	f.servers = append(f.servers, s)
+	f.goServe(m, func() error { return s.Serve(l) })
+}
+
+// stop ends serving: first gently, after patience by force.
+func (f *front) stop(r *rpc.Service, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, s := range f.servers {
+		if err := s.Shutdown(ctx); err != nil {
+			s.Close()
+		}
+	}
+	if r != nil {
+		r.StopWithin(ctx)
+	}
+	f.close()
+	f.serving.Wait()
+}
+
+func (f *front) close() {
+	for _, set := range [][]net.Listener{f.peers, f.clients, f.https, f.metrics} {
+		for _, l := range set {
+			l.Close()
+		}
+	}
+}

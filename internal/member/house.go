@@ -1,0 +1,78 @@
+package member
+
+import (
+	"context"
+	"time"
+
+	"bowline/internal/fsm"
+	"bowline/internal/wal"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// houseInterval is how often keepHouse looks around.
+	houseInterval = 5 * time.Second
+	// idleFlushBytes is how much must be unflushed for an idle member to flush.
+	idleFlushBytes = 256 << 10
+	// cutEvery is how many entries must have become durable in the engine before
+	// the log is marked and cut again.
+	cutEvery = 10_000
+)
+
+func (m *Member) onFlush() {
+	select {
+	case m.flushed <- struct{}{}:
+	default:
+	}
+}
+
+// keepHouse flushes the engine when the member is idle, and cuts the log below
+// what the engine has flushed.
+func (m *Member) keepHouse(ctx context.Context) {
+	t := time.NewTicker(houseInterval)
+	defer t.Stop()
+	marked, lastApplied := uint64(0), m.fsm.Applied()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.flushed:
+			var err error
+			if marked, err = m.cutLog(ctx, marked); err != nil {
+				if ctx.Err() == nil {
+					m.log.Warn("cannot cut the log", zap.Error(err))
+				}
+			}
+		case <-t.C:
+			applied := m.fsm.Applied()
+			if applied == lastApplied && m.fsm.Unflushed() >= idleFlushBytes {
+				if err := m.fsm.StartFlush(); err != nil {
+					m.fail(err)
+					return
+				}
+			}
+			lastApplied = applied
+		}
+	}
+}
+
+// cutLog marks in the log that the engine holds everything up to its durable
+// index, and lets go of what nobody needs any more.
+func (m *Member) cutLog(ctx context.Context, marked uint64) (uint64, error) {
+	durable, err := fsm.ReadApplied(m.engine, true)
+	if err != nil {
+		return marked, err
+	}
+	if durable.Index < marked+cutEvery {
+		return marked, nil
+	}
+	first, err := m.node.ReleaseLog(ctx, wal.Snapshot{
+		Index: durable.Index, Term: durable.Term, ConfState: m.fsm.Members().ConfState(),
+	})
+	if err != nil {
+		return marked, err
+	}
+	m.log.Debug("compacted Raft logs", zap.Uint64("compact-index", durable.Index), zap.Uint64("first-index", first))
+	return durable.Index, nil
+}

@@ -1,0 +1,40 @@
+package member
+
+import (
+	"time"
+
+	"bowline/internal/wal"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// walMetrics are the log's metrics under etcd's names.
+type walMetrics struct {
+	fsync, write prometheus.Histogram
+	bytes        prometheus.Gauge
+}
+
+func newWALMetrics() *walMetrics {
+	buckets := prometheus.ExponentialBuckets(0.001, 2, 14)
+	return &walMetrics{
+		fsync: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "etcd_disk_wal_fsync_duration_seconds", Help: "Time of the log's syncs to disk.", Buckets: buckets,
+		}),
+		write: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "etcd_disk_wal_write_duration_seconds", Help: "Time of the log's writes.", Buckets: buckets,
+		}),
+		bytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "etcd_disk_wal_write_bytes_total", Help: "Bytes written to the log.",
+		}),
+	}
+}
+
+func (m *walMetrics) observer() wal.Observer {
+	return wal.Observer{
+		Write: func(n int, took time.Duration) {
+			m.bytes.Add(float64(n))
+			m.write.Observe(took.Seconds())
+		},
+		Sync: func(took time.Duration) { m.fsync.Observe(took.Seconds()) },
+	}
+}

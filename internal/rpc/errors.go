@@ -1,0 +1,82 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+
+	"bowline/internal/fsm"
+	"bowline/internal/lease"
+	"bowline/internal/mvcc"
+	"bowline/internal/server"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// errorCodes is the table of every refusal that a client can see with the code it
+// travels under. Texts stand beside the values. Where etcd's wire code differs
+// from the one its documentation names, the wire wins.
+var errorCodes = []struct {
+	err  error
+	code codes.Code
+}{
+	{server.ErrEmptyKey, codes.InvalidArgument},
+	{server.ErrKeyNotFound, codes.InvalidArgument},
+	{mvcc.ErrKeyNotFound, codes.InvalidArgument},
+	{server.ErrValueProvided, codes.InvalidArgument},
+	{server.ErrLeaseProvided, codes.InvalidArgument},
+	{server.ErrTooManyOps, codes.InvalidArgument},
+	{server.ErrDuplicateKey, codes.InvalidArgument},
+	{server.ErrInvalidSort, codes.InvalidArgument},
+	{server.ErrRequestTooLarge, codes.InvalidArgument},
+	{server.ErrTooManyRequests, codes.Unknown},
+	{mvcc.ErrCompacted, codes.OutOfRange},
+	{mvcc.ErrFutureRevision, codes.OutOfRange},
+	{mvcc.ErrLeaseNotFound, codes.NotFound},
+	{lease.ErrNotFound, codes.NotFound},
+	{lease.ErrExists, codes.FailedPrecondition},
+	{lease.ErrTTLTooLarge, codes.OutOfRange},
+	{lease.ErrNotPrimary, codes.Unknown},
+	{fsm.ErrNoSpace, codes.ResourceExhausted},
+	{fsm.ErrCorrupt, codes.DataLoss},
+	{fsm.ErrUserEmpty, codes.InvalidArgument},
+	{fsm.ErrUserExists, codes.FailedPrecondition},
+	{fsm.ErrBadAuth, codes.InvalidArgument},
+	{fsm.ErrUnsupported, codes.Unimplemented},
+	{server.ErrPasswordTooLong, codes.Unknown},
+	{server.ErrNoLeader, codes.Unavailable},
+	{server.ErrNotLeader, codes.FailedPrecondition},
+	{server.ErrLeaderChanged, codes.Unavailable},
+	{server.ErrStopped, codes.Unavailable},
+	{server.ErrTimeout, codes.Unavailable},
+	{server.ErrTimeoutLeader, codes.Unavailable},
+	{server.ErrTimeoutApplied, codes.Unavailable},
+	{server.ErrBadTransferee, codes.FailedPrecondition},
+	{server.ErrBadVersion, codes.InvalidArgument},
+	{server.ErrInvalidTarget, codes.InvalidArgument},
+	{server.ErrNoVersion, codes.FailedPrecondition},
+	{server.ErrUnknownMethod, codes.Unknown},
+	{server.ErrBadAlarmAction, codes.InvalidArgument},
+	{fsm.ErrUnknownAction, codes.InvalidArgument},
+	{server.ErrStreamSort, codes.Unimplemented},
+	{server.ErrStreamFilters, codes.Unimplemented},
+	{server.ErrUnbuilt, codes.Unimplemented},
+	{context.Canceled, codes.Canceled},
+	{context.DeadlineExceeded, codes.DeadlineExceeded},
+}
+
+// toStatus is the error that a client gets for err.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	for _, row := range errorCodes {
+		if errors.Is(err, row.err) {
+			return status.Error(row.code, err.Error())
+		}
+	}
+	return status.Error(codes.Unknown, err.Error())
+}

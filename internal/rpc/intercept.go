@@ -1,0 +1,113 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"bowline/internal/server"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// Metadata keys of requests.
+const (
+	keyHasLeader  = "hasleader"
+	keyAPIVersion = "client-api-version"
+)
+
+var (
+	errNotCapable    = status.Error(codes.FailedPrecondition, "etcdserver: not capable")
+	errLearner       = status.Error(codes.FailedPrecondition, "etcdserver: rpc not supported for learner")
+	errBadAPIVersion = status.Error(codes.InvalidArgument, "etcdserver: invalid client api version")
+)
+
+func requiresLeader(ctx context.Context) bool {
+	v := metadata.ValueFromIncomingContext(ctx, keyHasLeader)
+	return len(v) > 0 && v[0] == "true"
+}
+
+// admit decides whether a call may begin, whatever it asks for.
+func (m *member) admit(ctx context.Context, kind string, method string, req any) error {
+	if m.Server.ClusterVersion() == "" && strings.HasPrefix(method, "/etcdserverpb.") {
+		return errNotCapable
+	}
+	if m.Server.IsLearner() && !learnerServes(method, req) {
+		return errLearner
+	}
+	version := ""
+	if v := metadata.ValueFromIncomingContext(ctx, keyAPIVersion); len(v) > 0 {
+		if version = v[0]; !utf8.ValidString(version) {
+			return errBadAPIVersion
+		}
+	}
+	m.Metrics.request(kind, version)
+	if requiresLeader(ctx) && !m.Server.HasLeader() {
+		return toStatus(server.ErrNoLeader)
+	}
+	return nil
+}
+
+// serializable is what a learner may answer.
+type serializable interface{ GetSerializable() bool }
+
+func learnerServes(method string, req any) bool {
+	switch method {
+	case "/etcdserverpb.Maintenance/Status", "/etcdserverpb.Maintenance/Snapshot":
+		return true
+	case "/etcdserverpb.KV/Range":
+		r, ok := req.(serializable)
+		return ok && r.GetSerializable()
+	}
+	return false
+}
+
+func (m *member) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	count := m.Metrics.started(info.FullMethod)
+	if err := m.admit(ctx, "unary", info.FullMethod, req); err != nil {
+		count.handled(err)
+		return nil, err
+	}
+	resp, err := handle(ctx, req)
+	count.handled(err)
+	return resp, err
+}
+
+func (m *member) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	count := m.Metrics.started(info.FullMethod)
+	err := m.admit(stream.Context(), "stream", info.FullMethod, nil)
+	if err == nil {
+		err = handle(srv, &countedStream{ServerStream: stream, count: count})
+	}
+	if errors.Is(err, context.Canceled) {
+		err = status.FromContextError(context.Canceled).Err()
+	}
+	count.handled(err)
+	return err
+}
+
+// countedStream counts the messages of a stream.
+type countedStream struct {
+	grpc.ServerStream
+	count *methodCount
+}
+
+func (s *countedStream) SendMsg(m any) error {
+	err := s.ServerStream.SendMsg(m)
+	if err == nil {
+		s.count.sent.Add(1)
+	}
+	return err
+}
+
+func (s *countedStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil {
+		s.count.received.Add(1)
+	}
+	return err
+}

@@ -1,0 +1,137 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"math"
+	"time"
+
+	"bowline/internal/server"
+	"bowline/internal/watch"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Config of the gRPC server.
+type Config struct {
+	Server   *server.Server
+	Watch    *watch.Hub
+	Snapshot Snapshotter
+	Metrics  *Metrics
+	// MaxRequestBytes bounds a proposal; a received message may be a little longer.
+	MaxRequestBytes      int
+	MaxConcurrentStreams uint32
+	// ElectionTimeout is the pace at which streams that require a leader look for
+	// one.
+	ElectionTimeout time.Duration
+	// KeepAliveMinTime is the shortest interval at which clients may ping;
+	// KeepAliveInterval and KeepAliveTimeout are the server's own pings.
+	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
+	// TLS is nil for plain text.
+	TLS *tls.Config
+}
+
+// messageOverhead is how much longer than a proposal a received message may be.
+const messageOverhead = 512 << 10
+
+// Service is the set of gRPC services of a member.
+type Service struct {
+	*grpc.Server
+	health *health.Server
+}
+
+// New registers all services. The caller serves listeners and stops it.
+func New(c Config) *Service {
+	m := &member{Config: c}
+	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(codec{}),
+		grpc.MaxRecvMsgSize(c.MaxRequestBytes + messageOverhead),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
+		grpc.UnaryInterceptor(m.unary),
+		grpc.StreamInterceptor(m.stream),
+	}
+	if c.KeepAliveMinTime > 0 {
+		opts = append(opts, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: c.KeepAliveMinTime}))
+	}
+	if c.KeepAliveInterval > 0 && c.KeepAliveTimeout > 0 {
+		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{Time: c.KeepAliveInterval, Timeout: c.KeepAliveTimeout}))
+	}
+	if c.TLS != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(c.TLS)))
+	}
+	s := &Service{Server: grpc.NewServer(opts...), health: health.NewServer()}
+	s.RegisterService(kvDesc(), c.Server)
+	s.RegisterService(watchDesc(), m)
+	pb.RegisterLeaseServer(s, &leases{server: c.Server})
+	pb.RegisterClusterServer(s, &clusterService{server: c.Server})
+	pb.RegisterMaintenanceServer(s, &maintenance{server: c.Server, snapshot: c.Snapshot})
+	pb.RegisterAuthServer(s, &auth{server: c.Server})
+	s.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(s, s.health)
+	c.Metrics.register(s.Server)
+	return s
+}
+
+// member is what the interceptors and the watch service know of the member.
+type member struct{ Config }
+
+func (m *member) NewWatchStream() *watch.Stream { return m.Watch.NewStream() }
+
+func (m *member) HeaderIDs() (clusterID, memberID, raftTerm uint64) {
+	h := m.Server.Header(0)
+	return h.ClusterID, h.MemberID, h.RaftTerm
+}
+
+// WatchLeader returns a context for a stream's work. If the client requires a
+// leader it ends, with the error as its cause, when none has been seen for three
+// election timeouts.
+func (m *member) WatchLeader(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if requiresLeader(ctx) {
+		go m.cutWithoutLeader(ctx, cancel)
+	}
+	return ctx, cancel
+}
+
+func (m *member) cutWithoutLeader(ctx context.Context, cancel context.CancelCauseFunc) {
+	const patience = 3
+	t := time.NewTicker(m.ElectionTimeout)
+	defer t.Stop()
+	missed := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if m.Server.HasLeader() {
+			missed = 0
+		} else if missed++; missed >= patience {
+			cancel(server.ErrNoLeader)
+			return
+		}
+	}
+}
+
+// StopWithin stops serving: it lets calls under way finish until ctx ends, then
+// cuts them off. Streams are told first that the member goes.
+func (s *Service) StopWithin(ctx context.Context) {
+	s.health.Shutdown()
+	done := make(chan struct{})
+	go func() {
+		s.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.Stop()
+		<-done
+	}
+}

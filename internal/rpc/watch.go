@@ -1,0 +1,122 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"bowline/internal/watch"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// watchServer is what the Watch service asks of the member.
+type watchServer interface {
+	NewWatchStream() *watch.Stream
+	HeaderIDs() (clusterID, memberID, raftTerm uint64)
+	// WatchLeader returns a context that ends, with the error for the client as its
+	// cause, when a stream that requires a leader must be cut.
+	WatchLeader(context.Context) (context.Context, context.CancelCauseFunc)
+}
+
+func watchDesc() *grpc.ServiceDesc {
+	return &grpc.ServiceDesc{
+		ServiceName: pb.Watch_ServiceDesc.ServiceName,
+		HandlerType: (*watchServer)(nil),
+		Streams: []grpc.StreamDesc{{
+			StreamName: "Watch", Handler: handleWatch, ServerStreams: true, ClientStreams: true,
+		}},
+		Metadata: pb.Watch_ServiceDesc.Metadata,
+	}
+}
+
+// handleWatch serves one stream: this goroutine sends, another one receives. The
+// sender's end ends both.
+func handleWatch(srv any, stream grpc.ServerStream) error {
+	s := srv.(watchServer)
+	ctx, cancel := s.WatchLeader(stream.Context())
+	defer cancel(nil)
+	w := s.NewWatchStream()
+	defer w.Close()
+	received := make(chan error, 1)
+	go func() {
+		err := receiveWatch(ctx, stream, w)
+		if err != nil {
+			cancel(err)
+		}
+		received <- err
+	}()
+	err := sendWatch(ctx, s, stream, w)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if stream.Context().Err() != nil {
+		return status.Error(codes.Canceled, "etcdserver: watch canceled")
+	}
+	return toStatus(err)
+}
+
+func sendWatch(ctx context.Context, s watchServer, stream grpc.ServerStream, w *watch.Stream) error {
+	var parts [][]byte
+	for {
+		r, err := w.Next(ctx)
+		if err != nil {
+			return err
+		}
+		cluster, member, term := s.HeaderIDs()
+		parts = r.Encode(parts[:0], cluster, member, term)
+		if err := stream.SendMsg(encoded(parts)); err != nil {
+			return err
+		}
+	}
+}
+
+// receiveWatch carries out the client's requests. The end of its sending side
+// does not end the stream.
+func receiveWatch(ctx context.Context, stream grpc.ServerStream, w *watch.Stream) error {
+	for {
+		req := new(pb.WatchRequest)
+		if err := stream.RecvMsg(req); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := carryOut(ctx, req, w); err != nil {
+			return err
+		}
+	}
+}
+
+func carryOut(ctx context.Context, req *pb.WatchRequest, w *watch.Stream) error {
+	switch r := req.RequestUnion.(type) {
+	case *pb.WatchRequest_CreateRequest:
+		c := r.CreateRequest
+		if c == nil {
+			return nil
+		}
+		key := c.Key
+		if len(key) == 0 {
+			key = []byte{0}
+		}
+		create := watch.CreateRequest{
+			ID: c.WatchId, Key: key, End: c.RangeEnd, StartRevision: c.StartRevision,
+			PrevKV: c.PrevKv, ProgressNotify: c.ProgressNotify, Fragment: c.Fragment,
+		}
+		for _, f := range c.Filters {
+			create.NoPut = create.NoPut || f == pb.WatchCreateRequest_NOPUT
+			create.NoDelete = create.NoDelete || f == pb.WatchCreateRequest_NODELETE
+		}
+		return w.Create(ctx, create)
+	case *pb.WatchRequest_CancelRequest:
+		if r.CancelRequest == nil {
+			return nil
+		}
+		return w.Cancel(ctx, r.CancelRequest.WatchId)
+	case *pb.WatchRequest_ProgressRequest:
+		return w.Progress(ctx)
+	}
+	return nil
+}

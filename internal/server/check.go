@@ -1,0 +1,172 @@
+package server
+
+import (
+	"bytes"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Checks of shape: what is wrong with a request whatever the state.
+
+func checkRange(r *pb.RangeRequest) error {
+	if len(r.Key) == 0 {
+		return ErrEmptyKey
+	}
+	if _, ok := pb.RangeRequest_SortOrder_name[int32(r.SortOrder)]; !ok {
+		return ErrInvalidSort
+	}
+	if _, ok := pb.RangeRequest_SortTarget_name[int32(r.SortTarget)]; !ok {
+		return ErrInvalidSort
+	}
+	return nil
+}
+
+func checkStream(r *pb.RangeRequest) error {
+	if r.SortOrder != pb.RangeRequest_NONE && (r.SortOrder != pb.RangeRequest_ASCEND || r.SortTarget != pb.RangeRequest_KEY) {
+		return ErrStreamSort
+	}
+	if r.SortOrder == pb.RangeRequest_NONE && r.SortTarget != pb.RangeRequest_KEY {
+		return ErrStreamSort
+	}
+	if r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0 {
+		return ErrStreamFilters
+	}
+	return nil
+}
+
+func checkPut(r *pb.PutRequest) error {
+	switch {
+	case len(r.Key) == 0:
+		return ErrEmptyKey
+	case r.IgnoreValue && len(r.Value) > 0:
+		return ErrValueProvided
+	case r.IgnoreLease && r.Lease != 0:
+		return ErrLeaseProvided
+	}
+	return nil
+}
+
+func checkDeleteRange(r *pb.DeleteRangeRequest) error {
+	if len(r.Key) == 0 {
+		return ErrEmptyKey
+	}
+	return nil
+}
+
+func checkTxn(r *pb.TxnRequest, maxOps int) error {
+	if err := checkTxnShape(r, maxOps); err != nil {
+		return err
+	}
+	for _, ops := range [][]*pb.RequestOp{r.Success, r.Failure} {
+		if _, _, err := checkOverlap(ops); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkTxnShape(r *pb.TxnRequest, maxOps int) error {
+	used := max(len(r.Compare), len(r.Success), len(r.Failure))
+	if used > maxOps {
+		return ErrTooManyOps
+	}
+	for _, c := range r.Compare {
+		if len(c.GetKey()) == 0 {
+			return ErrEmptyKey
+		}
+	}
+	for _, ops := range [][]*pb.RequestOp{r.Success, r.Failure} {
+		for _, op := range ops {
+			if err := checkOp(op, maxOps-used); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkOp(op *pb.RequestOp, maxOps int) error {
+	switch {
+	case op.GetRequestRange() != nil:
+		return checkRange(op.GetRequestRange())
+	case op.GetRequestPut() != nil:
+		return checkPut(op.GetRequestPut())
+	case op.GetRequestDeleteRange() != nil:
+		return checkDeleteRange(op.GetRequestDeleteRange())
+	case op.GetRequestTxn() != nil:
+		return checkTxnShape(op.GetRequestTxn(), maxOps)
+	}
+	return ErrKeyNotFound
+}
+
+// span is the keys that a deletion covers.
+type span struct{ key, end []byte }
+
+func (d span) covers(key []byte) bool {
+	if len(d.end) == 0 {
+		return bytes.Equal(d.key, key)
+	}
+	// A range end of "\x00" is compared as it stands: etcd does not translate
+	// it here, so such a deletion never overlaps.
+	return bytes.Compare(key, d.key) >= 0 && bytes.Compare(key, d.end) < 0
+}
+
+// checkOverlap refuses a list of operations that puts a key twice, or puts a key
+// that it also deletes. Within a nested transaction only one branch runs, so
+// puts of its two branches may meet each other, but not those outside it.
+func checkOverlap(ops []*pb.RequestOp) (puts map[string]struct{}, deletions []span, err error) {
+	puts = make(map[string]struct{})
+	for _, op := range ops {
+		if d := op.GetRequestDeleteRange(); d != nil {
+			deletions = append(deletions, span{d.Key, d.RangeEnd})
+		}
+	}
+	for _, op := range ops {
+		inner := op.GetRequestTxn()
+		if inner == nil {
+			continue
+		}
+		thenPuts, thenDeletions, err := checkOverlap(inner.Success)
+		if err != nil {
+			return nil, nil, err
+		}
+		elsePuts, elseDeletions, err := checkOverlap(inner.Failure)
+		if err != nil {
+			return nil, nil, err
+		}
+		for k := range elsePuts {
+			thenPuts[k] = struct{}{}
+		}
+		for k := range thenPuts {
+			if _, ok := puts[k]; ok || covered(deletions, []byte(k)) {
+				return nil, nil, ErrDuplicateKey
+			}
+		}
+		inside := append(thenDeletions, elseDeletions...)
+		for k := range puts {
+			if covered(inside, []byte(k)) {
+				return nil, nil, ErrDuplicateKey
+			}
+		}
+		for k := range thenPuts {
+			puts[k] = struct{}{}
+		}
+		deletions = append(deletions, inside...)
+	}
+	for _, op := range ops {
+		p := op.GetRequestPut()
+		if p == nil {
+			continue
+		}
+		if _, ok := puts[string(p.Key)]; ok || covered(deletions, p.Key) {
+			return nil, nil, ErrDuplicateKey
+		}
+		puts[string(p.Key)] = struct{}{}
+	}
+	return puts, deletions, nil
+}
+
+func covered(deletions []span, key []byte) bool {
+	return slices.ContainsFunc(deletions, func(d span) bool { return d.covers(key) })
+}

@@ -1,0 +1,248 @@
+package server
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"bowline/internal/lease"
+	"bowline/internal/wire"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
+	"golang.org/x/crypto/bcrypt"
+)
+
+const (
+	// expiryScan is how often expired leases are looked for, and expiryBatch how
+	// many are taken at a time.
+	expiryScan  = 500 * time.Millisecond
+	expiryBatch = 500
+	// parallelRevocations bounds the revocations in flight.
+	parallelRevocations = 16
+	// appliedPatience is how long a lease call waits for the applied index.
+	appliedPatience = time.Second
+)
+
+// LeaseGrant grants a lease, under an ID of our choice if the request has none.
+func (s *Server) LeaseGrant(ctx context.Context, req *pb.LeaseGrantRequest) (*wire.Answer, error) {
+	if err := s.hasSpace(ctx, leaseCost); err != nil {
+		return nil, err
+	}
+	if req.ID == 0 {
+		req = &pb.LeaseGrantRequest{TTL: req.TTL, ID: s.ids.nextLease()}
+	}
+	r, err := s.propose(ctx, message(&pb.InternalRaftRequest{LeaseGrant: req}))
+	if err != nil {
+		return nil, err
+	}
+	return s.answer(r), nil
+}
+
+// LeaseRevoke revokes a lease and deletes its keys.
+func (s *Server) LeaseRevoke(ctx context.Context, req *pb.LeaseRevokeRequest) (*wire.Answer, error) {
+	r, err := s.propose(ctx, message(&pb.InternalRaftRequest{LeaseRevoke: req}))
+	if err != nil {
+		return nil, err
+	}
+	return s.answer(r), nil
+}
+
+// leads waits until this member leads and has applied what makes it the keeper of
+// the leases' time.
+func (s *Server) leads(ctx context.Context) error {
+	st := s.node.Status()
+	if st.Leader == 0 {
+		return s.waitForLeader(ctx)
+	}
+	if st.Leader != s.cfg.MemberID {
+		return errUnbuilt("asking the leader about a lease")
+	}
+	return nil
+}
+
+// waitForLeader waits for a leader up to the request timeout.
+func (s *Server) waitForLeader(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout())
+	defer cancel()
+	for {
+		changed := s.node.LeaderChanged()
+		if s.node.Status().Leader != 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ErrNoLeader
+		}
+	}
+}
+
+// LeaseKeepAlive renews a lease. An unknown or expired lease is answered with TTL
+// 0, the latter once it is revoked.
+func (s *Server) LeaseKeepAlive(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
+	if err := s.leads(ctx); err != nil {
+		return nil, err
+	}
+	resp := &pb.LeaseKeepAliveResponse{Header: s.header(s.store.Revision()), ID: id}
+	if err := s.appliedSoon(ctx); err != nil {
+		return nil, err
+	}
+	for {
+		ttl, gone, err := s.cfg.LeaseClock.Renew(id)
+		if errors.Is(err, lease.ErrNotFound) {
+			return resp, nil
+		}
+		if gone == nil {
+			resp.TTL = ttl
+			s.renewed.Add(1)
+			return resp, err
+		}
+		select {
+		case <-gone:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// appliedSoon waits, not long, until what is committed now is applied here, so
+// that a lease granted just before is known.
+func (s *Server) appliedSoon(ctx context.Context) error {
+	index := s.node.Status().Commit
+	if index <= s.fsm.Applied() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, appliedPatience, ErrTimeoutApplied)
+	defer cancel()
+	if err := s.applied.wait(ctx, index); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// LeaseTimeToLive tells what is left of a lease, and its keys if asked.
+func (s *Server) LeaseTimeToLive(ctx context.Context, req *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
+	if err := s.leads(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.appliedSoon(ctx); err != nil {
+		return nil, err
+	}
+	resp := &pb.LeaseTimeToLiveResponse{Header: s.header(s.store.Revision()), ID: req.ID, TTL: -1}
+	l, ok := s.fsm.Leases().Get(req.ID)
+	if !ok {
+		return resp, nil
+	}
+	left, err := s.cfg.LeaseClock.Remaining(req.ID)
+	if errors.Is(err, lease.ErrNotFound) {
+		return resp, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp.GrantedTTL, resp.TTL = l.TTL, int64(left/time.Second)
+	if !req.Keys {
+		return resp, nil
+	}
+	err = s.store.AttachedKeys(req.ID, func(key []byte) error {
+		resp.Keys = append(resp.Keys, append([]byte(nil), key...))
+		return ctx.Err()
+	})
+	return resp, err
+}
+
+// LeaseLeases lists the leases, those that end soonest first.
+func (s *Server) LeaseLeases() *pb.LeaseLeasesResponse {
+	resp := &pb.LeaseLeasesResponse{Header: s.header(s.store.Revision())}
+	ids := s.cfg.LeaseClock.Soonest()
+	if ids == nil {
+		ids = s.fsm.Leases().IDs()
+	}
+	for _, id := range ids {
+		resp.Leases = append(resp.Leases, &pb.LeaseStatus{ID: id})
+	}
+	return resp
+}
+
+// LeaseGranted and LeaseRevoked keep the leader's clock in step with what is
+// applied.
+func (s *Server) LeaseGranted(id, ttl int64) { s.cfg.LeaseClock.Track(id, ttl) }
+
+// LeaseRevoked: see LeaseGranted.
+func (s *Server) LeaseRevoked(id int64) { s.cfg.LeaseClock.Forget(id) }
+
+// EmptyEntry is told of the entry that opens a term: if it is ours, the leases'
+// time is ours to keep from here on.
+func (s *Server) EmptyEntry(term uint64) {
+	s.leader.mu.Lock()
+	defer s.leader.mu.Unlock()
+	st := s.node.Status()
+	if st.Leader != s.cfg.MemberID || st.Term != term {
+		return
+	}
+	s.cfg.LeaseClock.Promote(s.cfg.ElectionTimeout, s.fsm.Leases().All())
+}
+
+// expireLeases revokes leases whose time is over, until ctx ends.
+func (s *Server) expireLeases(ctx context.Context) {
+	t := time.NewTicker(expiryScan)
+	defer t.Stop()
+	slots := make(chan struct{}, parallelRevocations)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, id := range s.cfg.LeaseClock.Expired(expiryBatch) {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			s.background.Add(1)
+			go func() {
+				defer s.background.Done()
+				defer func() { <-slots }()
+				s.expired.Add(1)
+				_, err := s.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: id})
+				if err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotFound) {
+					s.cfg.Logger.Warn("failed to revoke an expired lease; it will be tried again",
+						zap.Int64("lease-id", id), zap.Error(err))
+				}
+			}()
+		}
+	}
+}
+
+// UserAdd stores a user; the password is hashed here, never in apply.
+func (s *Server) UserAdd(ctx context.Context, req *pb.AuthUserAddRequest) (*wire.Answer, error) {
+	add := &pb.AuthUserAddRequest{Name: req.Name, Options: req.Options}
+	if !req.GetOptions().GetNoPassword() {
+		hash := []byte(req.HashedPassword)
+		if req.HashedPassword == "" {
+			var err error
+			if hash, err = bcrypt.GenerateFromPassword([]byte(req.Password), bcrypt.DefaultCost); err != nil {
+				if errors.Is(err, bcrypt.ErrPasswordTooLong) {
+					return nil, ErrPasswordTooLong
+				}
+				return nil, err
+			}
+			add.HashedPassword = base64.StdEncoding.EncodeToString(hash)
+		} else {
+			add.HashedPassword = req.HashedPassword
+		}
+	}
+	r, err := s.propose(ctx, message(&pb.InternalRaftRequest{AuthUserAdd: add}))
+	if err != nil {
+		return nil, err
+	}
+	return s.answer(r), nil
+}
+
+// AuthStatus tells that access control is off, and how often users have changed.
+func (s *Server) AuthStatus() *pb.AuthStatusResponse {
+	return &pb.AuthStatusResponse{Header: s.header(s.store.Revision()), AuthRevision: s.fsm.AuthRevision()}
+}

@@ -1,0 +1,230 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"bowline/internal/engine"
+	"bowline/internal/fsm"
+	"bowline/internal/wire"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
+)
+
+// Version is the etcd version that this member is compatible with: clients
+// decide by it what they may ask for.
+const Version = "3.7.1"
+
+// StorageVersion is what the status reports as the version of stored data; it
+// follows the cluster version.
+func (s *Server) StorageVersion() string { return s.fsm.ClusterVersion() }
+
+// Alarm gets, raises or lifts alarms.
+func (s *Server) Alarm(ctx context.Context, req *pb.AlarmRequest) (*wire.Answer, error) {
+	if _, ok := pb.AlarmRequest_AlarmAction_name[int32(req.Action)]; !ok {
+		return nil, ErrBadAlarmAction
+	}
+	r, err := s.propose(ctx, message(&pb.InternalRaftRequest{Alarm: req}))
+	if err != nil {
+		return nil, err
+	}
+	return s.answer(r), nil
+}
+
+// raiseNoSpace raises this member's NOSPACE alarm unless it is raised.
+func (s *Server) raiseNoSpace(ctx context.Context) error {
+	for _, a := range s.fsm.Alarms() {
+		if a.MemberID == s.cfg.MemberID && a.Alarm == pb.AlarmType_NOSPACE {
+			return nil
+		}
+	}
+	s.cfg.Logger.Warn("message exceeded backend quota; raising alarm", zap.Int64("quota-size-bytes", s.cfg.QuotaBytes))
+	_, err := s.propose(ctx, message(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{
+		MemberID: s.cfg.MemberID, Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_NOSPACE,
+	}}))
+	return err
+}
+
+// Status describes this member.
+func (s *Server) Status() *pb.StatusResponse {
+	st := s.node.Status()
+	size := s.cfg.Engine.Size()
+	quota := s.cfg.QuotaBytes
+	if quota == 0 {
+		quota = DefaultQuotaBytes
+	}
+	resp := &pb.StatusResponse{
+		Header:           s.header(s.store.Revision()),
+		Version:          Version,
+		DbSize:           size.Total,
+		DbSizeInUse:      size.Live,
+		DbSizeQuota:      quota,
+		Leader:           st.Leader,
+		RaftIndex:        st.Commit,
+		RaftTerm:         st.Term,
+		RaftAppliedIndex: s.fsm.Applied(),
+		IsLearner:        s.isLearner(),
+		StorageVersion:   s.StorageVersion(),
+		DowngradeInfo:    &pb.DowngradeInfo{},
+	}
+	if st.Leader == 0 {
+		resp.Errors = append(resp.Errors, ErrNoLeader.Error())
+	}
+	for _, a := range s.fsm.Alarms() {
+		resp.Errors = append(resp.Errors, fmt.Sprintf("memberID:%d alarm:%s", a.MemberID, a.Alarm))
+	}
+	return resp
+}
+
+func (s *Server) header(revision int64) *pb.ResponseHeader {
+	h := s.Header(revision)
+	return &pb.ResponseHeader{ClusterId: h.ClusterID, MemberId: h.MemberID, Revision: h.Revision, RaftTerm: h.RaftTerm}
+}
+
+// HeaderAt is the header of an answer at a revision, as a message.
+func (s *Server) HeaderAt(revision int64) *pb.ResponseHeader { return s.header(revision) }
+
+// Revision is the store's current revision.
+func (s *Server) Revision() int64 { return s.store.Revision() }
+
+// HashKV answers with etcd's hash of the key space at a revision.
+func (s *Server) HashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, error) {
+	h, current, err := s.store.HashKV(ctx, rev)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.HashKVResponse{
+		Header: s.header(current), Hash: h.Sum, CompactRevision: h.Compacted, HashRevision: h.Revision,
+	}, nil
+}
+
+// Hash answers with a checksum over everything that this member has stored, the
+// applied index left out. It compares only states of one implementation.
+func (s *Server) Hash(ctx context.Context) (*pb.HashResponse, error) {
+	it, err := s.cfg.Engine.NewIter(&engine.IterOptions{LowerBound: engine.ClassStart(engine.ClassRevision)})
+	if err != nil {
+		return nil, fmt.Errorf("server: hash: %w", err)
+	}
+	defer it.Close()
+	table := crc32.MakeTable(crc32.Castagnoli)
+	var sum uint32
+	n := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		if n++; n%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		sum = crc32.Update(sum, table, it.Key())
+		sum = crc32.Update(sum, table, it.Value())
+	}
+	if err := it.Error(); err != nil {
+		return nil, fmt.Errorf("server: hash: %w", err)
+	}
+	return &pb.HashResponse{Header: s.header(s.store.Revision()), Hash: sum}, nil
+}
+
+// Defragment has the engine give back space that it can, while it goes on
+// serving.
+func (s *Server) Defragment(ctx context.Context) error {
+	s.cfg.Logger.Info("starting defragment")
+	if err := s.cfg.Engine.Reclaim(ctx); err != nil {
+		s.cfg.Logger.Error("failed to defragment", zap.Error(err))
+		return err
+	}
+	s.cfg.Logger.Info("finished defragment")
+	return nil
+}
+
+// MoveLeader hands leadership to another voter.
+func (s *Server) MoveLeader(_ context.Context, target uint64) error {
+	if s.node.Status().Leader != s.cfg.MemberID {
+		return ErrNotLeader
+	}
+	m := s.fsm.Members().Member(target)
+	if m == nil || m.IsLearner {
+		return ErrBadTransferee
+	}
+	if target == s.cfg.MemberID {
+		return nil
+	}
+	return errUnbuilt("moving leadership to another member")
+}
+
+// errUnbuilt refuses a call whose feature this version does not have.
+func errUnbuilt(feature string) error { return fmt.Errorf("%w: %s", ErrUnbuilt, feature) }
+
+// ErrUnbuilt tells that this version does not have a feature.
+var ErrUnbuilt = errors.New("etcdserver: not built in this version")
+
+// Downgrade validates, begins or cancels the lowering of the cluster version.
+func (s *Server) Downgrade(ctx context.Context, req *pb.DowngradeRequest) (*pb.DowngradeResponse, error) {
+	resp := &pb.DowngradeResponse{Header: s.header(s.store.Revision())}
+	switch req.Action {
+	case pb.DowngradeRequest_VALIDATE:
+		current, err := s.checkDowngrade(ctx, req.Version)
+		if err != nil {
+			return nil, err
+		}
+		resp.Version = current
+		return resp, nil
+	case pb.DowngradeRequest_CANCEL:
+		current, err := clusterMinor(s.fsm.ClusterVersion())
+		if err != nil {
+			return nil, err
+		}
+		resp.Version = current.String()
+		return resp, nil
+	case pb.DowngradeRequest_ENABLE:
+		if _, err := s.checkDowngrade(ctx, req.Version); err != nil {
+			return nil, err
+		}
+		return nil, errUnbuilt("lowering the cluster version")
+	default:
+		return nil, ErrUnknownMethod
+	}
+}
+
+// checkDowngrade checks the target of a downgrade and returns the cluster version
+// as it is shown, like "3.7".
+func (s *Server) checkDowngrade(ctx context.Context, target string) (string, error) {
+	if err := s.readIndex(ctx); err != nil {
+		return "", err
+	}
+	want, err := parseMinor(target)
+	if err != nil {
+		return "", ErrBadVersion
+	}
+	current, err := clusterMinor(s.fsm.ClusterVersion())
+	if err != nil {
+		return "", err
+	}
+	if want.Major != current.Major || want.Minor != current.Minor-1 {
+		return "", ErrInvalidTarget
+	}
+	return current.String(), nil
+}
+
+// minor is a version without its patch.
+type minor struct{ Major, Minor int64 }
+
+func (m minor) String() string { return fmt.Sprintf("%d.%d", m.Major, m.Minor) }
+
+// isLearner tells whether this member may not vote.
+func (s *Server) isLearner() bool {
+	m := s.fsm.Members().Member(s.cfg.MemberID)
+	return m != nil && m.IsLearner
+}
+
+// IsLearner tells whether this member may not vote.
+func (s *Server) IsLearner() bool { return s.isLearner() }
+
+// HasLeader tells whether this member knows a leader.
+func (s *Server) HasLeader() bool { return s.node.Status().Leader != 0 }
+
+// ClusterVersion is the negotiated cluster version, empty if there is none yet.
+func (s *Server) ClusterVersion() string { return s.fsm.ClusterVersion() }
+
+// FSM is the replicated state, for readers such as metrics and health checks.
+func (s *Server) FSM() *fsm.FSM { return s.fsm }

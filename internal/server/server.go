@@ -1,0 +1,240 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"bowline/internal/engine"
+	"bowline/internal/fsm"
+	"bowline/internal/lease"
+	"bowline/internal/mvcc"
+	"bowline/internal/node"
+	"bowline/internal/watch"
+	"bowline/internal/wire"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
+)
+
+// Node is what the server asks of package node.
+type Node interface {
+	ProposeAsync(data []byte, refused func(error))
+	ProposeConfChange(ctx context.Context, cc *raftpb.ConfChange) error
+	ReadIndex(ctx context.Context) (uint64, error)
+	Status() node.Status
+	LeaderChanged() <-chan struct{}
+}
+
+// Config of a Server. All fields are needed unless they say otherwise.
+type Config struct {
+	MemberID, ClusterID uint64
+	Name                string
+	ClientURLs          []string
+	// ElectionTimeout is the time without a heartbeat after which a member stands
+	// for election.
+	ElectionTimeout time.Duration
+	// MaxRequestBytes bounds an encoded proposal, MaxTxnOps the operations of each
+	// branch of a transaction.
+	MaxRequestBytes int
+	MaxTxnOps       int
+	// QuotaBytes is the space that the engine may take: 0 the default, negative
+	// none.
+	QuotaBytes int64
+	// FreeSpace tells how much room the disk has left, in bytes, and Reserve how
+	// much of it is not for growth. FreeSpace may be nil.
+	FreeSpace func() (uint64, error)
+	Reserve   uint64
+	Engine    *engine.Engine
+	Watch     *watch.Hub
+	// LeaseClock is the leader's clock for leases.
+	LeaseClock *lease.Keeper
+	Logger     *zap.Logger
+}
+
+// RequestTimeout is how long a request may take to be agreed on and applied.
+func (c *Config) RequestTimeout() time.Duration { return 5*time.Second + 2*c.ElectionTimeout }
+
+// maxBacklog is how far the applied index may be behind the committed one before
+// new proposals are refused.
+const maxBacklog = 5000
+
+// Server serves requests. Create it with New, give it the FSM and the node with
+// Attach, then Run it.
+type Server struct {
+	cfg     Config
+	fsm     *fsm.FSM
+	store   *mvcc.Store
+	node    Node
+	ids     *ids
+	waiters *waiters
+	applied appliedWait
+	space   *space
+	leader  leaderTimes
+	failed  atomic.Int64
+	expired atomic.Int64
+	renewed atomic.Int64
+	// background counts revocations in flight.
+	background sync.WaitGroup
+}
+
+// New returns a server that can take results (Deliver) but no requests yet.
+func New(cfg Config, now time.Time) *Server {
+	return &Server{cfg: cfg, ids: newIDs(cfg.MemberID, now), waiters: newWaiters()}
+}
+
+// Attach gives the server the parts that are built after it. It must be called
+// before any request and before Run.
+func (s *Server) Attach(f *fsm.FSM, n Node) {
+	s.fsm, s.store, s.node = f, f.Store(), n
+	s.space = newSpace(&s.cfg)
+	s.applied.init(f.Applied())
+}
+
+// Deliver takes the result of an applied request.
+func (s *Server) Deliver(id uint64, r fsm.Result) { s.waiters.deliver(id, r) }
+
+// AppliedTo tells those who wait for an applied index.
+func (s *Server) AppliedTo(index uint64) { s.applied.reached(index) }
+
+// Header is the header of an answer at a revision.
+func (s *Server) Header(revision int64) wire.Header {
+	return wire.Header{ClusterID: s.cfg.ClusterID, MemberID: s.cfg.MemberID, Revision: revision, RaftTerm: s.node.Status().Term}
+}
+
+// Pending is the number of proposals that wait for their result, Failed how many
+// ended without one.
+func (s *Server) Pending() int64 { return s.waiters.len() }
+
+// Failed is the number of proposals that ended without a result.
+func (s *Server) Failed() int64 { return s.failed.Load() }
+
+// propose has a request agreed on and applied. encode appends the request to a
+// buffer; it is given the ID to put in the request's header. The error is a
+// refusal or tells that the outcome is unknown.
+func (s *Server) propose(ctx context.Context, encode func(id uint64) ([]byte, error)) (fsm.Result, error) {
+	st := s.node.Status()
+	if st.Commit > s.fsm.Applied()+maxBacklog {
+		return fsm.Result{}, ErrTooManyRequests
+	}
+	id := s.ids.next()
+	data, err := encode(id)
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	if len(data) > s.cfg.MaxRequestBytes {
+		return fsm.Result{}, ErrRequestTooLarge
+	}
+	deadline := time.Now().Add(s.cfg.RequestTimeout())
+	for {
+		r, err := s.proposeOnce(ctx, id, data, deadline)
+		if !errors.Is(err, errNotTaken) {
+			return r, err
+		}
+		// Nobody has taken it, so it may be proposed again once there is a leader.
+		if err := s.awaitLeader(ctx, deadline); err != nil {
+			s.failed.Add(1)
+			return fsm.Result{}, err
+		}
+	}
+}
+
+// errNotTaken tells that raft has refused a proposal, which will therefore never
+// be applied.
+var errNotTaken = errors.New("server: the proposal was not taken")
+
+func (s *Server) proposeOnce(ctx context.Context, id uint64, data []byte, deadline time.Time) (fsm.Result, error) {
+	w, ok := s.waiters.register(id, deadline)
+	if !ok {
+		return fsm.Result{}, ErrStopped
+	}
+	s.node.ProposeAsync(data, func(err error) { s.refused(id, err) })
+	select {
+	case r := <-w.result:
+		w.release()
+		s.countFailure(r.Err)
+		return r, r.Err
+	case <-ctx.Done():
+		if !s.waiters.forget(id) {
+			// The result was on its way: it is the truth.
+			r := <-w.result
+			w.release()
+			return r, r.Err
+		}
+		s.failed.Add(1)
+		return fsm.Result{}, ctx.Err()
+	}
+}
+
+// refused takes node's word that a proposal was not accepted.
+func (s *Server) refused(id uint64, err error) {
+	switch {
+	case errors.Is(err, node.ErrStopped):
+		err = ErrStopped
+	case errors.Is(err, node.ErrBusy):
+		err = ErrTooManyRequests
+	case errors.Is(err, node.ErrNoLeader), errors.Is(err, node.ErrProposalDropped):
+		err = errNotTaken
+	default:
+		err = fmt.Errorf("etcdserver: %w", err)
+	}
+	s.waiters.deliver(id, fsm.Result{Err: err})
+}
+
+// awaitLeader waits for a leader, or a little while if there is one that does not
+// take proposals now. As in etcd, a request that nobody takes ends like one whose
+// own deadline has passed.
+func (s *Server) awaitLeader(ctx context.Context, deadline time.Time) error {
+	const pause = 50 * time.Millisecond
+	changed := s.node.LeaderChanged()
+	wait := time.Until(deadline)
+	if s.node.Status().Leader != 0 {
+		wait = min(wait, pause)
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+func (s *Server) countFailure(err error) {
+	if errors.Is(err, ErrTimeout) || errors.Is(err, ErrTimeoutLeader) || errors.Is(err, ErrStopped) {
+		s.failed.Add(1)
+	}
+}
+
+// readIndex waits until everything that was committed when it was called has been
+// applied here.
+func (s *Server) readIndex(ctx context.Context) error {
+	index, err := s.node.ReadIndex(ctx)
+	if err != nil {
+		return s.readError(ctx, err)
+	}
+	if index <= s.fsm.Applied() {
+		return nil
+	}
+	return s.applied.wait(ctx, index)
+}
+
+func (s *Server) readError(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, node.ErrStopped):
+		return ErrStopped
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, node.ErrNoLeader), errors.Is(err, node.ErrProposalDropped), errors.Is(err, context.DeadlineExceeded):
+		return ErrTimeout
+	}
+	return err
+}
