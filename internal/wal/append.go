@@ -61,8 +61,8 @@ func (l *Log) stageEntry(e *raftpb.Entry) {
 		l.points = append(l.points, point{index, l.tailSeq(), at, l.crc})
 		l.lastMark = at
 	}
-	var head [40]byte
-	l.stage, l.crc = appendRecord(l.stage, l.crc, recordEntry, appendEntryHead(head[:0], e), e.Data)
+	l.scratch = appendEntryHead(l.scratch[:0], e)
+	l.stage, l.crc = appendRecord(l.stage, l.crc, recordEntry, l.scratch, e.Data)
 	l.last, l.dirty = index, true
 }
 
@@ -80,8 +80,8 @@ func (l *Log) openStage() {
 func (l *Log) stageState() {
 	if l.stateSet {
 		l.openStage()
-		var data [3 * 11]byte
-		l.stage, l.crc = appendRecord(l.stage, l.crc, recordState, appendHardState(data[:0], l.state), nil)
+		l.scratch = appendHardState(l.scratch[:0], l.state)
+		l.stage, l.crc = appendRecord(l.stage, l.crc, recordState, l.scratch, nil)
 		l.stateSet = false
 	}
 }
@@ -153,7 +153,7 @@ func (l *Log) syncFile(file vfs.File) error {
 }
 
 // memoryExtent is how far files without a descriptor, which live in memory, are extended ahead.
-const memoryExtent = 64 << 10
+const memoryExtent = 16 << 10
 
 // extend makes sure that a write up to end does not change the file's size on every sync: a size is metadata, and would
 // have to be flushed too. The operating system gives a whole segment at once, as zeros that occupy no memory.

@@ -10,11 +10,15 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var errMalformed = errors.New("malformed protobuf")
+var (
+	errMalformed    = errors.New("malformed protobuf")
+	errUnknownField = errors.New("unknown field")
+)
 
-// eachField calls number for the varint fields of a message and bytes for its length-delimited ones. Others are
-// skipped: a later version may have added them.
-func eachField(msg []byte, number func(field protowire.Number, v uint64), bytes func(field protowire.Number, v []byte)) error {
+// eachField calls number for the varint fields of a message and bytes for its length-delimited ones. Both report whether
+// they know the field. Unknown ones are an error: the checksum does not cover a record's kind, so one that was
+// damaged to another kind shows only in its fields.
+func eachField(msg []byte, number func(field protowire.Number, v uint64) bool, bytes func(field protowire.Number, v []byte) bool) error {
 	for len(msg) > 0 {
 		field, wire, n := protowire.ConsumeTag(msg)
 		if n < 0 {
@@ -27,19 +31,21 @@ func eachField(msg []byte, number func(field protowire.Number, v uint64), bytes 
 			if k < 0 {
 				return errMalformed
 			}
-			number(field, v)
+			if !number(field, v) {
+				return errUnknownField
+			}
 			n = k
 		case protowire.BytesType:
 			v, k := protowire.ConsumeBytes(msg)
 			if k < 0 {
 				return errMalformed
 			}
-			bytes(field, v)
+			if !bytes(field, v) {
+				return errUnknownField
+			}
 			n = k
 		default:
-			if n = protowire.ConsumeFieldValue(field, wire, msg); n < 0 {
-				return errMalformed
-			}
+			return errUnknownField
 		}
 		msg = msg[n:]
 	}
@@ -57,18 +63,29 @@ type record struct {
 
 func decodeRecord(body []byte) (record, error) {
 	var r record
-	err := eachField(body, func(f protowire.Number, v uint64) {
+	var crc uint64
+	err := eachField(body, func(f protowire.Number, v uint64) bool {
 		switch f {
 		case 1:
 			r.kind = v
 		case 2:
-			r.crc = uint32(v)
+			crc = v
 		}
-	}, func(f protowire.Number, v []byte) {
-		if f == 3 {
-			r.data = v
-		}
+		return f <= 2
+	}, func(f protowire.Number, v []byte) bool {
+		r.data = v
+		return f == 3
 	})
+	r.crc = uint32(crc)
+	switch {
+	case err != nil:
+	case crc > math.MaxUint32:
+		err = fmt.Errorf("checksum of more than 32 bits: %#x", crc)
+	case r.kind < recordMetadata || r.kind > recordSnapshot:
+		err = fmt.Errorf("unknown kind of record: %d", r.kind)
+	case (r.kind == recordCRC) != (len(r.data) == 0):
+		err = fmt.Errorf("a record of kind %d with %d bytes of data", r.kind, len(r.data))
+	}
 	return r, err
 }
 
@@ -82,7 +99,7 @@ type entryFields struct {
 
 func decodeEntry(data []byte) (entryFields, error) {
 	var e entryFields
-	err := eachField(data, func(f protowire.Number, v uint64) {
+	err := eachField(data, func(f protowire.Number, v uint64) bool {
 		switch f {
 		case 1:
 			e.kind, e.hasKind = v, true
@@ -91,28 +108,38 @@ func decodeEntry(data []byte) (entryFields, error) {
 		case 3:
 			e.index = v
 		}
-	}, func(f protowire.Number, v []byte) {
-		if f == 4 {
-			e.data = v
-		}
+		return f <= 3
+	}, func(f protowire.Number, v []byte) bool {
+		e.data = v
+		return f == 4
 	})
-	if err == nil && (e.index == 0 || e.index == math.MaxUint64 || e.term == 0 || e.kind > uint64(raftpb.EntryConfChangeV2)) {
-		err = fmt.Errorf("entry of index %d, term %d, type %d", e.index, e.term, e.kind)
+	if err != nil {
+		return e, err
+	}
+	// A conf change says something; a hard state that was damaged to an entry does not.
+	if e.index == 0 || e.index == math.MaxUint64 || e.term == 0 ||
+		e.kind > uint64(raftpb.EntryConfChangeV2) || e.kind != uint64(raftpb.EntryNormal) && len(e.data) == 0 {
+		err = fmt.Errorf("impossible entry: index %d, term %d, type %d, %d bytes", e.index, e.term, e.kind, len(e.data))
 	}
 	return e, err
 }
 
 func decodeUints(data []byte, into ...*uint64) error {
-	return eachField(data, func(f protowire.Number, v uint64) {
-		if f >= 1 && int(f) <= len(into) {
-			*into[f-1] = v
+	return eachField(data, func(f protowire.Number, v uint64) bool {
+		if int(f) > len(into) {
+			return false
 		}
-	}, func(protowire.Number, []byte) {})
+		*into[f-1] = v
+		return true
+	}, func(protowire.Number, []byte) bool { return false })
 }
 
 func decodeHardState(data []byte) (HardState, error) {
 	var s HardState
 	err := decodeUints(data, &s.Term, &s.Vote, &s.Commit)
+	if err == nil && s.Term == 0 {
+		err = errors.New("hard state without a term")
+	}
 	return s, err
 }
 
@@ -125,17 +152,17 @@ func decodeMetadata(data []byte) (Metadata, error) {
 func decodeSnapshot(data []byte) (Snapshot, error) {
 	var s Snapshot
 	var conf []byte
-	err := eachField(data, func(f protowire.Number, v uint64) {
+	err := eachField(data, func(f protowire.Number, v uint64) bool {
 		switch f {
 		case 1:
 			s.Index = v
 		case 2:
 			s.Term = v
 		}
-	}, func(f protowire.Number, v []byte) {
-		if f == 3 {
-			conf = v
-		}
+		return f <= 2
+	}, func(f protowire.Number, v []byte) bool {
+		conf = v
+		return f == 3
 	})
 	if err == nil && conf != nil {
 		s.ConfState = &raftpb.ConfState{}

@@ -85,6 +85,9 @@ func (s *scanner) next() (record, error) {
 	if bad != "" {
 		return record{}, &damage{s.pos, bad, hasZeroSector(body, s.pos+frameHeaderBytes)}
 	}
+	if !allZero(frame[frameHeaderBytes+size:]) {
+		return record{}, &damage{s.pos, "the padding is not zero", false}
+	}
 	rec.offset = s.pos
 	s.pos += int64(len(frame))
 	s.crc = rec.crc
@@ -114,8 +117,6 @@ func (s *scanner) verify(body []byte) (record, string) {
 	}
 	rec.before = s.crc
 	switch {
-	case rec.kind < recordMetadata || rec.kind > recordSnapshot:
-		return rec, fmt.Sprintf("unknown kind of record: %d", rec.kind)
 	case rec.kind == recordCRC:
 		if s.crc != 0 && rec.crc != s.crc {
 			return rec, fmt.Sprintf("checksum record says %#08x, computed %#08x", rec.crc, s.crc)
@@ -130,9 +131,10 @@ func (s *scanner) verify(body []byte) (record, string) {
 
 func frameLength(field uint64) (size, pad int64) {
 	size = int64(field & (1<<56 - 1))
-	if top := byte(field >> 56); top&0x80 != 0 {
+	switch top := byte(field >> 56); {
+	case top > 0x80:
 		pad = int64(top & 0x7f)
-	} else if top != 0 {
+	case top != 0:
 		pad = -1 // not written by anyone: never equals the padding that size asks for
 	}
 	return size, pad
@@ -200,7 +202,7 @@ func isBarrier(b []byte) bool {
 		return false
 	}
 	barrier, err := decodeRecord(b[frameHeaderBytes : frameHeaderBytes+size])
-	if err != nil || barrier.kind != recordCRC || barrier.data != nil {
+	if err != nil || barrier.kind != recordCRC {
 		return false
 	}
 	b = b[barrierBytes:]
@@ -209,5 +211,5 @@ func isBarrier(b []byte) bool {
 		return false
 	}
 	next, err := decodeRecord(b[frameHeaderBytes : frameHeaderBytes+size])
-	return err == nil && next.data != nil && crc32.Update(barrier.crc, castagnoli, next.data) == next.crc
+	return err == nil && next.kind != recordCRC && crc32.Update(barrier.crc, castagnoli, next.data) == next.crc
 }

@@ -157,6 +157,7 @@ type Log struct {
 	extended int64    // the file is at least this long, filled with zeros from offset on
 	offset   int64    // where the staged bytes will go
 	stage    []byte   // encoded records, not written yet
+	scratch  []byte   // for the record being encoded
 	points   []point  // of the staged entries
 	crc      uint32   // running, behind the staged records
 	last     uint64   // last entry or snapshot index, staged ones included
