@@ -216,8 +216,24 @@ func (r *request) write(kind Kind, key []byte, record *wire.KeyValue, prev Revis
 		g.events = nil
 		return nil
 	}
-	g.events = append(g.events, c.event(kv))
+	e := c.event(kv)
+	if c.prev.Main == r.main {
+		e.Prev = r.prevBefore(key)
+	}
+	g.events = append(g.events, e)
 	return nil
+}
+
+// prevBefore is the version of a key as of before this request, which has changed
+// the key already. That is what watchers are told was replaced.
+func (r *request) prevBefore(key []byte) Revision {
+	var first Revision
+	for i := len(r.g.events) - 1; i >= 0 && r.g.events[i].Revision.Main == r.main; i-- {
+		if e := &r.g.events[i]; bytes.Equal(e.Key, key) {
+			first = e.Prev
+		}
+	}
+	return first
 }
 
 // attach moves key from one lease to another; 0 means none.

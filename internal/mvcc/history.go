@@ -50,6 +50,9 @@ func (s *Store) Changes(ctx context.Context, key, end []byte, from, to int64, f 
 			continue
 		}
 		c.key = bytes.Clone(c.key)
+		if err := s.showPrev(versions, &c); err != nil {
+			return err
+		}
 		var kv []byte
 		if c.kind != KindDelete {
 			v, ok, err := loadExact(versions, c.key, c.rev)
@@ -116,12 +119,33 @@ func (s *Store) changesOfKey(ctx context.Context, key []byte, from, to int64, f 
 		c := change{rev: v.rev, kind: v.kind(), key: key}
 		if c.kind != KindCreate && i+1 < len(found) {
 			c.prev = found[i+1].rev
+			if err := s.showPrev(it, &c); err != nil {
+				return err
+			}
 		}
 		if !f(c.event(v.kv())) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// showPrev makes c.prev what watchers are told that c replaced: the version as of
+// the revision before, even if the same request changed the key twice; none if
+// that revision is compacted, although the version may still be stored.
+func (s *Store) showPrev(it *engine.Iterator, c *change) error {
+	if c.rev.Main-1 < s.compacted.Load() {
+		c.prev = Revision{}
+		return nil
+	}
+	if c.prev.Main != c.rev.Main {
+		return nil
+	}
+	before, ok, err := loadFrom(it, c.key, c.rev.Main-1)
+	if c.prev = (Revision{}); err == nil && ok && before.live() {
+		c.prev = before.rev
+	}
+	return err
 }
 
 // Version returns the encoded KeyValue of key at exactly rev, or nil if that

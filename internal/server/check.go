@@ -26,9 +26,6 @@ func checkStream(r *pb.RangeRequest) error {
 	if r.SortOrder != pb.RangeRequest_NONE && (r.SortOrder != pb.RangeRequest_ASCEND || r.SortTarget != pb.RangeRequest_KEY) {
 		return ErrStreamSort
 	}
-	if r.SortOrder == pb.RangeRequest_NONE && r.SortTarget != pb.RangeRequest_KEY {
-		return ErrStreamSort
-	}
 	if r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0 {
 		return ErrStreamFilters
 	}
@@ -114,7 +111,8 @@ func (d span) covers(key []byte) bool {
 
 // checkOverlap refuses a list of operations that puts a key twice, or puts a key
 // that it also deletes. Within a nested transaction only one branch runs, so
-// puts of its two branches may meet each other, but not those outside it.
+// puts of its two branches may meet each other, but not those outside it. As in
+// etcd, a put in one nested transaction and a deletion in a later one pass.
 func checkOverlap(ops []*pb.RequestOp) (puts map[string]struct{}, deletions []span, err error) {
 	puts = make(map[string]struct{})
 	for _, op := range ops {
@@ -143,16 +141,10 @@ func checkOverlap(ops []*pb.RequestOp) (puts map[string]struct{}, deletions []sp
 				return nil, nil, ErrDuplicateKey
 			}
 		}
-		inside := append(thenDeletions, elseDeletions...)
-		for k := range puts {
-			if covered(inside, []byte(k)) {
-				return nil, nil, ErrDuplicateKey
-			}
-		}
 		for k := range thenPuts {
 			puts[k] = struct{}{}
 		}
-		deletions = append(deletions, inside...)
+		deletions = append(append(deletions, thenDeletions...), elseDeletions...)
 	}
 	for _, op := range ops {
 		p := op.GetRequestPut()

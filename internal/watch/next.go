@@ -237,7 +237,9 @@ func (s *Stream) encode(w *watcher, e *event) ([]byte, error) {
 	if s.storeRevision != 0 {
 		held = &s.hub.stretches.encoded
 	}
-	if w.prevKV {
+	// What an event replaced is not shown once the revision before is compacted, even
+	// if we still have it: etcd reads it at that revision.
+	if _, compacted := s.hub.history.Revisions(); w.prevKV && e.revision()-1 >= compacted {
 		return e.encodedWithPrev(held, s.hub.history)
 	}
 	return e.encoded(held), nil
