@@ -191,6 +191,9 @@ type Node struct {
 	soft      atomic.Pointer[softState]
 	peers     atomic.Pointer[[]PeerProgress]
 
+	// Channels with room for one answer, to be used again.
+	answers, readWaiters sync.Pool
+
 	stopOnce sync.Once
 	stopping chan struct{} // closed when the node is to stop
 	loopDone chan struct{} // closed when the raft goroutine has ended
@@ -205,6 +208,8 @@ func Start(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, stopping: make(chan struct{}), loopDone: make(chan struct{})}
+	n.answers.New = func() any { return make(chan error, 1) }
+	n.readWaiters.New = func() any { return &readWaiter{index: make(chan uint64, 1)} }
 	n.inbox.init()
 	n.walQueue.init()
 	n.applyQueue.init()

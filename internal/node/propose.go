@@ -3,14 +3,10 @@ package node
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
-
-// answers are the channels that Propose waits on, each with room for one answer.
-var answers = sync.Pool{New: func() any { return make(chan error, 1) }}
 
 // Propose hands data to raft as the payload of an entry, and returns when raft has taken or refused it. Taken does not
 // mean committed: whether and when that happens, the Applier learns. If ctx ends first, the proposal may still be
@@ -30,14 +26,14 @@ func (n *Node) ProposeConfChange(ctx context.Context, cc *raftpb.ConfChange) err
 }
 
 func (n *Node) propose(ctx context.Context, data []byte, kind raftpb.EntryType) error {
-	done := answers.Get().(chan error)
+	done := n.answers.Get().(chan error)
 	if err := n.inbox.propose(proposal{data: data, kind: kind, done: done}); err != nil {
-		answers.Put(done)
+		n.answers.Put(done)
 		return err
 	}
 	select {
 	case err := <-done:
-		answers.Put(done)
+		n.answers.Put(done)
 		return err
 	case <-ctx.Done():
 		return ctx.Err() // the channel is left to the answer that may still come

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/binary"
-	"sync"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -13,8 +12,6 @@ import (
 type readWaiter struct {
 	index chan uint64
 }
-
-var readWaiters = sync.Pool{New: func() any { return &readWaiter{index: make(chan uint64, 1)} }}
 
 // ReadIndex returns an index such that a state with that index applied holds every write that was acknowledged, by
 // any member, before ReadIndex was called. Readers that wait at one moment share one round of messages.
@@ -34,14 +31,14 @@ func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
 	if index := n.readIndex.Load(); index != 0 {
 		return index, nil
 	}
-	w := readWaiters.Get().(*readWaiter)
+	w := n.readWaiters.Get().(*readWaiter)
 	if !n.inbox.read(w) {
-		readWaiters.Put(w)
+		n.readWaiters.Put(w)
 		return 0, ErrStopped
 	}
 	select {
 	case index := <-w.index:
-		readWaiters.Put(w)
+		n.readWaiters.Put(w)
 		if index == 0 {
 			return 0, ErrStopped
 		}

@@ -104,7 +104,7 @@ func (n *Node) installSnapshot(s *raftpb.Snapshot) error {
 	if err := n.cfg.Snapshots.Install(s); err != nil {
 		return fmt.Errorf("node: install the snapshot of index %d: %w", mark.Index, err)
 	}
-	n.applied.Store(mark.Index)
+	n.appliedTo(mark.Index)
 	return nil
 }
 
@@ -159,9 +159,19 @@ func (n *Node) apply(group []*raftpb.Message) error {
 	if err := n.cfg.Apply.Apply(entries, n); err != nil {
 		return fmt.Errorf("node: apply entries %d to %d: %w", entries[0].GetIndex(), entries[len(entries)-1].GetIndex(), err)
 	}
-	n.applied.Store(entries[len(entries)-1].GetIndex())
+	n.appliedTo(entries[len(entries)-1].GetIndex())
 	n.inbox.post(event{messages: replies}, true)
 	return nil
+}
+
+// appliedTo moves the published applied index forward: a state that is installed can overtake entries being applied.
+func (n *Node) appliedTo(index uint64) {
+	for {
+		old := n.applied.Load()
+		if old >= index || n.applied.CompareAndSwap(old, index) {
+			return
+		}
+	}
 }
 
 // ApplyConfChange implements ConfChanger, for the Applier only.
