@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -253,4 +254,59 @@ func TestInboxLimits(t *testing.T) {
 	if !b.post(event{messages: batch.messages}, false) {
 		t.Error("an own message was dropped")
 	}
+}
+
+// TestNoReadBeforeAnEntryOfTheTerm stalls the disk just when a restarted voter leads, with a commit index on disk that is
+// older than what it acknowledged in its former life.
+func TestNoReadBeforeAnEntryOfTheTerm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.startVoters(1)
+		must(t, c.leader().write("acknowledged"))
+		old := c.stop(1)
+		acknowledged := uint64(len(old.machine.log()))
+		log, recovered, err := wal.Open(wal.Options{FS: old.fs.CrashClone(vfs.CrashCloneCfg{}), Dir: "wal"}, 0)
+		must(t, err)
+		if recovered.HardState.Commit >= acknowledged {
+			t.Fatalf("commit %d is on disk: nothing to be tested", recovered.HardState.Commit)
+		}
+		must(t, log.Close())
+
+		var syncs atomic.Int64
+		stall := make(chan struct{})
+		fs := errorfs.Wrap(old.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpFileSyncData && syncs.Add(1) == 3 { // after Open's and the vote's
+				<-stall
+			}
+			return nil
+		}))
+		log, recovered, err = wal.Open(wal.Options{FS: fs, Dir: "wal"}, 0)
+		must(t, err)
+		m := newMachine()
+		n, err := Start(Config{
+			ID: 1, Log: log, Recovered: recovered, Apply: m, PreVote: true, ConfState: &raftpb.ConfState{Voters: []uint64{1}},
+		})
+		must(t, err)
+		read := make(chan uint64, 1)
+		go func() {
+			index, err := n.ReadIndex(context.Background())
+			if err != nil {
+				t.Error(err)
+			}
+			read <- index
+		}()
+		synctest.Wait()
+		if s := n.Status(); s.State != raft.StateLeader || s.Commit >= acknowledged {
+			t.Errorf("status %+v", s)
+		}
+		if index := n.readIndex.Load(); index != 0 || len(read) != 0 {
+			t.Errorf("a read was answered before its time, at %d", index)
+		}
+		close(stall)
+		if index := <-read; index < acknowledged {
+			t.Errorf("read at %d, %d was acknowledged", index, acknowledged)
+		}
+		n.Stop()
+		must(t, log.Close())
+	})
 }
