@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -32,6 +33,10 @@ func Run(ctx context.Context, env *Env, args []string) int {
 
 	root := newRoot(env)
 	root.SetArgs(args)
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		// The shell completes global flags, although help texts do not show them.
+		root.PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = false })
+	}
 	if _, _, err := root.Find(args); err != nil {
 		if name := firstArgument(args); slices.Contains(v2Commands, name) {
 			return cli.Report(env.Err, fmt.Errorf("%q is a command of API v2: run it with ETCDCTL_API=2", name))
