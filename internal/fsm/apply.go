@@ -5,6 +5,7 @@ import (
 
 	"bowline/internal/engine"
 	"bowline/internal/mvcc"
+	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3/raftpb"
@@ -125,10 +126,18 @@ func needsOwnGroup(e *raftpb.Entry, req *pb.InternalRaftRequest) (alone, own boo
 	return false, false
 }
 
+// fieldPut is the number of a put's field in an InternalRaftRequest.
+const fieldPut = 4
+
 // decode reads a normal entry's request; nil for an empty entry or a conf change.
+// It is valid until the next call and shares the entry's bytes.
 func (f *FSM) decode(e *raftpb.Entry) (*pb.InternalRaftRequest, error) {
 	if e.GetType() != raftpb.EntryType_EntryNormal || len(e.GetData()) == 0 {
 		return nil, nil
+	}
+	if field, raw, id, ok := wire.SplitRequest(e.GetData()); ok && field == fieldPut && wire.DecodePut(raw, &f.put) == nil {
+		f.request.Put, f.request.ID = &f.put, id
+		return &f.request, nil
 	}
 	req := new(pb.InternalRaftRequest)
 	if err := proto.Unmarshal(e.GetData(), req); err != nil {

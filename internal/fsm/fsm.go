@@ -67,6 +67,9 @@ type FSM struct {
 	// mu guards it.
 	unflushed int64
 	auth      authState // mu guards it
+	// put and request are what decode reuses for puts; only Apply uses them.
+	put     pb.PutRequest
+	request pb.InternalRaftRequest
 	// physical are those who wait for the removal up to a revision; mu guards it.
 	physical []physicalWaiter
 

@@ -5,6 +5,7 @@ import (
 
 	"bowline/internal/wire"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 )
@@ -72,6 +73,12 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case *request:
 		m.raw = data.Materialize()
+		switch r := m.msg.(type) {
+		case *pb.PutRequest:
+			return wire.DecodePut(m.raw, r)
+		case *pb.RangeRequest:
+			return wire.DecodeRange(m.raw, r)
+		}
 		return decode(m.raw, m.msg)
 	case proto.Message:
 		b := data.MaterializeToBuffer(mem.DefaultBufferPool())

@@ -39,6 +39,11 @@ type Config struct {
 // messageOverhead is how much longer than a proposal a received message may be.
 const messageOverhead = 512 << 10
 
+// streamWorkers is how many goroutines serve calls one after another. A call that
+// finds none free gets a goroutine of its own, whose stack has yet to grow: that
+// is what the workers save.
+const streamWorkers = 128
+
 // Service is the set of gRPC services of a member.
 type Service struct {
 	*grpc.Server
@@ -55,6 +60,7 @@ func New(c Config) *Service {
 		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
 		grpc.UnaryInterceptor(m.unary),
 		grpc.StreamInterceptor(m.stream),
+		grpc.NumStreamWorkers(streamWorkers),
 	}
 	if c.KeepAliveMinTime > 0 {
 		opts = append(opts, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: c.KeepAliveMinTime}))
