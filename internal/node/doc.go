@@ -17,7 +17,8 @@
 //
 // While the only voter's log write is under way, proposals wait in the inbox and wake nobody: they could not be written
 // earlier anyway, and go together when the write is done. With other voters they go at once, since those can
-// write them in the meantime.
+// write them in the meantime. That entries have been applied, raft learns when it is awake anyway, or at the next tick:
+// nobody waits for that.
 //
 // # What callers must not do
 //

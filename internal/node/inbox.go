@@ -12,7 +12,9 @@ type inbox struct {
 
 	mu            sync.Mutex // guards the fields below; held for a few instructions
 	closed        bool
-	held          bool // proposals and apply replies need not wake: a log write will, when it is done
+	held          bool // proposals need not wake the loop: a log write will, when it is done
+	eager         bool // the loop wants to know at once what is applied
+	lazyBytes     int  // of entries in lazy events
 	proposals     []proposal
 	proposalBytes int
 	reads         []*readWaiter
@@ -44,7 +46,14 @@ type event struct {
 	received bool              // they come from other members
 	written  int               // batches with entries that are now durable
 	control  func(*loop)
+	// lazy events tell of entries that have been applied. Nothing waits for them, so they do not wake the loop before
+	// lazyWakeBytes of such entries have come together; the next event, or tick, takes them along.
+	lazy  bool
+	bytes int
 }
+
+// lazyWakeBytes: raft holds back further entries when defaultApplyBytes are handed over and not known to be applied.
+const lazyWakeBytes = 1 << 20
 
 func (b *inbox) init() { b.wake = make(chan struct{}, 1) }
 
@@ -69,9 +78,8 @@ func (b *inbox) propose(p proposal) error {
 	return nil
 }
 
-// post adds an event. A lazy one does not wake the loop while a log write is under way. It reports false when
-// the loop has ended, or does not want more received messages.
-func (b *inbox) post(e event, lazy bool) bool {
+// post adds an event. It reports false when the loop has ended, or does not want more received messages.
+func (b *inbox) post(e event) bool {
 	b.mu.Lock()
 	if b.closed || e.received && b.received+len(e.messages) > maxWaitingMessages {
 		b.mu.Unlock()
@@ -80,8 +88,9 @@ func (b *inbox) post(e event, lazy bool) bool {
 	if e.received {
 		b.received += len(e.messages)
 	}
+	b.lazyBytes += e.bytes
+	wake := !e.lazy || b.eager || b.lazyBytes >= lazyWakeBytes
 	b.events = append(b.events, e)
-	wake := !lazy || !b.held
 	b.mu.Unlock()
 	if wake {
 		notify(b.wake)
@@ -109,7 +118,7 @@ func (b *inbox) take(events []event, reads []*readWaiter) ([]event, []*readWaite
 	defer b.mu.Unlock()
 	events, b.events = b.events, events[:0]
 	reads, b.reads = b.reads, reads[:0]
-	b.received = 0
+	b.received, b.lazyBytes = 0, 0
 	return events, reads
 }
 
@@ -128,11 +137,11 @@ func (b *inbox) takeProposals(spare []proposal, hold bool) []proposal {
 	return taken
 }
 
-// hold lets proposals wait without waking the loop. If some have come since they were taken, their wake-up is
-// under way, and finds nothing to do.
-func (b *inbox) hold() {
+// sleep says what may wake the loop that is about to wait. If proposals that need not have come since they were
+// taken, their wake-up is under way, and finds nothing to do.
+func (b *inbox) sleep(hold, eager bool) {
 	b.mu.Lock()
-	b.held = true
+	b.held, b.eager = hold, eager
 	b.mu.Unlock()
 }
 

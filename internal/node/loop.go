@@ -48,9 +48,7 @@ func (l *loop) run() {
 	l.campaign()
 	for {
 		l.handleReady()
-		if l.holdProposals() {
-			inbox.hold()
-		}
+		inbox.sleep(l.holdProposals(), l.wantCampaign)
 		select {
 		case <-l.node.stopping:
 			return

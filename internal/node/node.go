@@ -219,6 +219,10 @@ func Start(cfg Config) (*Node, error) {
 	hard := cfg.Recovered.HardState
 	hard.Commit = max(hard.Commit, cfg.Applied)
 	store := newStorage(&n.cfg, hard, func(r readRequest) { n.readQueue.put(r) })
+	if cfg.Applied+1 < store.first {
+		return nil, fmt.Errorf("node: index %d has been applied, which the log, from %d on, does not continue", cfg.Applied, store.first)
+	}
+	n.cfg.Recovered = wal.Recovered{} // the storage lets go of entries in time
 	rawNode, err := raft.NewRawNode(&raft.Config{
 		ID:                        cfg.ID,
 		ElectionTick:              cfg.ElectionTicks,

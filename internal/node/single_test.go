@@ -164,12 +164,17 @@ func TestStartRefusesALogThatDoesNotFit(t *testing.T) {
 	must(t, err)
 	defer log.Close()
 	for name, change := range map[string]func(*Config){
-		"no ID":              func(c *Config) { c.ID = 0 },
-		"no applier":         func(c *Config) { c.Apply = nil },
-		"applied too high":   func(c *Config) { c.Applied = 7 },
-		"log starts late":    func(c *Config) { c.Recovered.FirstIndex, c.Recovered.LastIndex = 5, 5 },
-		"commit too high":    func(c *Config) { c.Recovered.HardState.Commit = 3 },
-		"entries not read":   func(c *Config) { c.Recovered.LastIndex = 2 },
+		"no ID":            func(c *Config) { c.ID = 0 },
+		"no applier":       func(c *Config) { c.Apply = nil },
+		"applied too high": func(c *Config) { c.Applied = 7 },
+		"log starts late":  func(c *Config) { c.Recovered.FirstIndex, c.Recovered.LastIndex = 5, 5 },
+		"commit too high":  func(c *Config) { c.Recovered.HardState.Commit = 3 },
+		"entries not read": func(c *Config) { c.Recovered.LastIndex = 2 },
+		"no term to go on from": func(c *Config) {
+			c.Applied = 4
+			c.Recovered = wal.Recovered{FirstIndex: 5, LastIndex: 5, Entries: []*raftpb.Entry{{Index: new(uint64(5)), Term: new(uint64(1))}},
+				Terms: []wal.TermRun{{First: 5, Term: 1}}}
+		},
 		"election too early": func(c *Config) { c.ElectionTicks, c.HeartbeatTicks = 3, 3 },
 	} {
 		cfg := Config{
@@ -248,10 +253,10 @@ func TestInboxLimits(t *testing.T) {
 		t.Errorf("too many bytes: %v", err)
 	}
 	batch := event{messages: make([]*raftpb.Message, maxWaitingMessages/2), received: true}
-	if !b.post(batch, false) || !b.post(batch, false) || b.post(event{messages: batch.messages[:1], received: true}, false) {
+	if !b.post(batch) || !b.post(batch) || b.post(event{messages: batch.messages[:1], received: true}) {
 		t.Error("the limit on received messages is not kept")
 	}
-	if !b.post(event{messages: batch.messages}, false) {
+	if !b.post(event{messages: batch.messages}) {
 		t.Error("an own message was dropped")
 	}
 }

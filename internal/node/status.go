@@ -101,7 +101,7 @@ func (n *Node) Step(messages ...*raftpb.Message) (taken int) {
 		}
 		accepted = append(accepted, m)
 	}
-	if len(accepted) == 0 || !n.inbox.post(event{messages: accepted, received: true}, false) {
+	if len(accepted) == 0 || !n.inbox.post(event{messages: accepted, received: true}) {
 		return 0
 	}
 	return len(accepted)
@@ -109,17 +109,17 @@ func (n *Node) Step(messages ...*raftpb.Message) (taken int) {
 
 // ReportUnreachable tells raft that messages to a member were lost.
 func (n *Node) ReportUnreachable(id uint64) {
-	n.inbox.post(event{control: func(l *loop) { l.raft.ReportUnreachable(id) }}, false)
+	n.inbox.post(event{control: func(l *loop) { l.raft.ReportUnreachable(id) }})
 }
 
 // ReportSnapshot tells raft whether a state that it asked to be sent has been installed.
 func (n *Node) ReportSnapshot(id uint64, status raft.SnapshotStatus) {
-	n.inbox.post(event{control: func(l *loop) { l.raft.ReportSnapshot(id, status) }}, false)
+	n.inbox.post(event{control: func(l *loop) { l.raft.ReportSnapshot(id, status) }})
 }
 
 // TransferLeader asks another voter to lead. Proposals are refused until it does, or an election timeout has passed.
 func (n *Node) TransferLeader(to uint64) {
-	n.inbox.post(event{control: func(l *loop) { l.raft.TransferLeader(to) }}, false)
+	n.inbox.post(event{control: func(l *loop) { l.raft.TransferLeader(to) }})
 }
 
 // ReleaseLog marks in the log that the state up to mark.Index is durable elsewhere, and deletes what the log need not
@@ -134,7 +134,7 @@ func (n *Node) ReleaseLog(ctx context.Context, mark wal.Snapshot) (first uint64,
 		if err != nil {
 			return err
 		}
-		n.inbox.post(event{control: func(l *loop) { l.store.released(first) }}, true)
+		n.inbox.post(event{control: func(l *loop) { l.store.released(first) }})
 		done <- first
 		return nil
 	}}

@@ -76,7 +76,7 @@ func (n *Node) writeLog(work []walWork) error {
 		n.cfg.Send(others)
 	}
 	if len(own) > 0 || written > 0 {
-		n.inbox.post(event{messages: own, written: written}, false)
+		n.inbox.post(event{messages: own, written: written})
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (n *Node) apply(group []*raftpb.Message) error {
 		return fmt.Errorf("node: apply entries %d to %d: %w", entries[0].GetIndex(), entries[len(entries)-1].GetIndex(), err)
 	}
 	n.appliedTo(entries[len(entries)-1].GetIndex())
-	n.inbox.post(event{messages: replies}, true)
+	n.inbox.post(event{messages: replies, lazy: true, bytes: payloadBytes(entries)})
 	return nil
 }
 
@@ -177,7 +177,7 @@ func (n *Node) appliedTo(index uint64) {
 // ApplyConfChange implements ConfChanger, for the Applier only.
 func (n *Node) ApplyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState {
 	done := make(chan *raftpb.ConfState, 1)
-	n.inbox.post(event{control: func(l *loop) { done <- l.applyConfChange(cc) }}, false)
+	n.inbox.post(event{control: func(l *loop) { done <- l.applyConfChange(cc) }})
 	select {
 	case conf := <-done:
 		return conf
@@ -205,7 +205,7 @@ func (n *Node) runReader() {
 				n.fatal(fmt.Errorf("node: read the log back: %w", err))
 				return
 			}
-			n.inbox.post(event{control: func(l *loop) { l.store.readDone(entries) }}, false)
+			n.inbox.post(event{control: func(l *loop) { l.store.readDone(entries) }})
 		}
 	}
 }
