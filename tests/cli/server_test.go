@@ -91,7 +91,7 @@ func (s *server) ready() error {
 	healthy := false
 	for ctx.Err() == nil {
 		if s.proc.ended() {
-			return fmt.Errorf("server %s has ended:\n%s", s.name, lastLines(s.proc.stderr.String(), 10))
+			return fmt.Errorf("server %s has ended:\n%s", s.name, lastLines(s.proc.stderr.String(), 40))
 		}
 		healthy = healthy || strings.Contains(fetch("/health"), "true")
 		if healthy {
