@@ -6,6 +6,8 @@ import (
 	"math"
 	"time"
 
+	"bowline/internal/rpc/electionpb"
+	"bowline/internal/rpc/lockpb"
 	"bowline/internal/server"
 	"bowline/internal/watch"
 
@@ -78,6 +80,8 @@ func New(c Config) *Service {
 	pb.RegisterClusterServer(s, &clusterService{server: c.Server})
 	pb.RegisterMaintenanceServer(s, &maintenance{server: c.Server, snapshot: c.Snapshot})
 	pb.RegisterAuthServer(s, &auth{server: c.Server})
+	lockpb.RegisterLockServer(s, &lockService{queue: queue{c.Server, c.Watch}})
+	electionpb.RegisterElectionServer(s, &electionService{queue: queue{c.Server, c.Watch}})
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(s, s.health)
 	c.Metrics.register(s.Server)

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"bowline/internal/watch"
+	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -119,4 +120,15 @@ func carryOut(ctx context.Context, req *pb.WatchRequest, w *watch.Stream) error 
 		return w.Progress(ctx)
 	}
 	return nil
+}
+
+// decodeWatch turns a response back into its message, for services that are built
+// on watches.
+func decodeWatch(r *watch.Response, h wire.Header) (*pb.WatchResponse, error) {
+	var raw []byte
+	for _, part := range r.Encode(nil, h.ClusterID, h.MemberID, h.RaftTerm) {
+		raw = append(raw, part...)
+	}
+	resp := new(pb.WatchResponse)
+	return resp, decode(raw, resp)
 }

@@ -81,6 +81,9 @@ type Server struct {
 	background sync.WaitGroup
 }
 
+// RequestTimeout is how long a request may take to be agreed on and applied.
+func (s *Server) RequestTimeout() time.Duration { return s.cfg.RequestTimeout() }
+
 // New returns a server that can take results (Deliver) but no requests yet.
 func New(cfg Config, now time.Time) *Server {
 	return &Server{cfg: cfg, ids: newIDs(cfg.MemberID, now), waiters: newWaiters()}
