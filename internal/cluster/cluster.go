@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -93,6 +94,9 @@ func (v *View) Removed(id uint64) bool {
 	_, ok := v.removed[id]
 	return ok
 }
+
+// RemovedIDs returns the IDs of the members that were removed, ascending.
+func (v *View) RemovedIDs() []uint64 { return slices.Sorted(maps.Keys(v.removed)) }
 
 // ConfState is the raft configuration that the member list stands for.
 func (v *View) ConfState() *raftpb.ConfState {

@@ -201,6 +201,13 @@ func (e *Engine) GetDurable(key []byte) ([]byte, error) {
 	return append([]byte(nil), it.Value()...), nil
 }
 
+// Snapshot is the engine as it was at one moment, however it changes. It keeps
+// what it shows from being reclaimed, so it must be closed.
+type Snapshot = pebble.Snapshot
+
+// NewSnapshot returns the engine as it is now.
+func (e *Engine) NewSnapshot() *Snapshot { return e.db.NewSnapshot() }
+
 // Flush writes all committed batches to disk and waits for it.
 func (e *Engine) Flush() error {
 	if err := e.db.Flush(); err != nil {

@@ -89,6 +89,9 @@ func (m *Member) start(ctx context.Context) error {
 	if m.dir, err = openDataDir(&m.cfg); err != nil {
 		return err
 	}
+	if err := m.dir.clearSnapshots(); err != nil {
+		return err
+	}
 	recovered, err := m.openState()
 	if err != nil {
 		return err

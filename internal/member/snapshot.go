@@ -2,11 +2,53 @@ package member
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+
+	"bowline/internal/exchange"
+
+	"go.uber.org/zap"
 )
 
-// Snapshot is the file that the Snapshot call streams.
-func (m *Member) Snapshot(context.Context) (io.ReadCloser, int64, string, error) {
-	return nil, 0, "", errors.New("snapshot: under construction")
+// snapshotDirPrefix begins the names of directories for snapshots under
+// construction; what a crash leaves of them is removed at the next start.
+const snapshotDirPrefix = "snapshot-"
+
+// Snapshot is the file that the Snapshot call streams: the state between two
+// groups of entries, as a file of etcd's.
+func (m *Member) Snapshot(ctx context.Context) (io.ReadCloser, int64, string, error) {
+	dir, err := os.MkdirTemp(m.dir.member, snapshotDirPrefix)
+	if err != nil {
+		return nil, 0, "", fmt.Errorf("snapshot: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	x := m.fsm.Export()
+	defer x.Close()
+	m.log.Info("sending database snapshot to client", zap.Uint64("index", x.Position.Index))
+	f, err := exchange.WriteSnapshot(ctx, dir, x)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, "", fmt.Errorf("snapshot: %w", err)
+	}
+	return f, info.Size(), x.ClusterVersion, nil
+}
+
+// clearSnapshots removes what a crash has left of snapshots under construction.
+func (d *dataDir) clearSnapshots() error {
+	left, err := filepath.Glob(filepath.Join(d.member, snapshotDirPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range left {
+		if err := d.fs.RemoveAll(dir); err != nil {
+			return fmt.Errorf("cannot write to member directory: %w", err)
+		}
+	}
+	return nil
 }

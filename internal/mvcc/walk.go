@@ -48,6 +48,9 @@ func newVersionIter(src engine.Reader, start, end []byte) (*engine.Iterator, err
 // iterator's bounds that is visible at rev. The bytes it passes are valid only
 // during the call. f returning false ends the walk.
 func walk(it *engine.Iterator, rev int64, f func(stored, value []byte) bool) error {
+	if rev < 0 {
+		return nil // before the first revision there was nothing
+	}
 	var seek []byte
 	for ok := it.First(); ok; {
 		stored := it.Key()

@@ -10,19 +10,23 @@ import (
 	"go.etcd.io/etcd/api/v3/membershippb"
 )
 
-// parseMinor reads "M.m" or "M.m.p".
+// parseMinor reads "M.m" or "M.m.p", with what semantic versioning allows behind
+// them. As in etcd, leading zeros are no fault.
 func parseMinor(s string) (minor, error) {
+	bad := fmt.Errorf("server: %q is not a version", s)
+	s, _, _ = strings.Cut(s, "+")
+	s, _, _ = strings.Cut(s, "-")
 	parts := strings.Split(s, ".")
 	if len(parts) < 2 || len(parts) > 3 {
-		return minor{}, fmt.Errorf("server: %q is not a version", s)
+		return minor{}, bad
 	}
 	var n [3]int64
 	for i, p := range parts {
-		v, err := strconv.ParseUint(p, 10, 31)
-		if err != nil || len(p) > 1 && p[0] == '0' {
-			return minor{}, fmt.Errorf("server: %q is not a version", s)
+		v, err := strconv.ParseInt(p, 10, 64)
+		if err != nil {
+			return minor{}, bad
 		}
-		n[i] = int64(v)
+		n[i] = v
 	}
 	return minor{Major: n[0], Minor: n[1]}, nil
 }

@@ -1,0 +1,48 @@
+package fsm
+
+import (
+	"maps"
+	"slices"
+
+	"bowline/internal/cluster"
+	"bowline/internal/engine"
+	"bowline/internal/lease"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// Export is the whole replicated state at one applied index, for whoever writes
+// it down in another form. Close it.
+type Export struct {
+	Position Position
+	// Keys holds the key space as it was; read it with mvcc.EachVersion.
+	Keys *engine.Snapshot
+	// Scheduled and Finished are the compaction marks, -1 where there is none.
+	Scheduled, Finished int64
+	Leases              []lease.Lease
+	Members             *cluster.View
+	Alarms              []*pb.AlarmMember
+	ClusterVersion      string
+	AuthRevision        uint64
+	Users               []*authpb.User
+}
+
+// Export captures the state between two groups.
+func (f *FSM) Export() *Export {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	x := &Export{
+		Position: f.position, Keys: f.engine.NewSnapshot(), Leases: slices.Collect(f.leases.All()),
+		Members: f.Members(), Alarms: f.Alarms(), ClusterVersion: f.ClusterVersion(), AuthRevision: f.auth.revision,
+	}
+	x.Scheduled, x.Finished = f.store.CompactionMarks()
+	for _, name := range slices.Sorted(maps.Keys(f.auth.users)) {
+		x.Users = append(x.Users, proto.Clone(f.auth.users[name]).(*authpb.User))
+	}
+	return x
+}
+
+// Close lets the state go.
+func (x *Export) Close() error { return x.Keys.Close() }
