@@ -58,8 +58,9 @@
 // # Goroutines and locks
 //
 // Hub.Run is the one goroutine, started and ended by the owner of the hub.
-// Locks are taken in this order: Hub.mu, Stream.mu, feed.mu. No lock is held while
-// history is read.
+// Locks are taken in this order: Hub.mu, Stream.mu, then feed.mu or stretches.mu. No
+// lock is held while history is read; those who want the same previous value or
+// the same stretch of history wait for the one who reads it.
 //
 // # What callers must not do
 //
