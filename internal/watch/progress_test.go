@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -113,5 +114,37 @@ func TestIntervalsDiffer(t *testing.T) {
 	}
 	if len(seen) < 10 {
 		t.Fatalf("20 streams have %d intervals", len(seen))
+	}
+}
+
+func TestProgressStaysBehindWhatIsCaughtUp(t *testing.T) {
+	w := newWorld(t, Config{Window: 4000, QueueBytes: 100_000})
+	var all []CreateRequest
+	for i := range readyTurns + 4 {
+		all = append(all, one(fmt.Sprint(i)))
+	}
+	s := w.watch(all...)
+	w.drain(s)
+	for i := range all {
+		w.publish(put(fmt.Sprint(i), "v"))
+	}
+	w.dispatch()
+	must(t, s.Progress(t.Context()))
+	// The feed lets go of the first one's event, so the queue does too. It has its
+	// turn to catch up when most of the others have been served.
+	s.mu.Lock()
+	first := s.watchers[0]
+	s.dropLocked(first)
+	s.fallBehindLocked(first, 2)
+	s.mu.Unlock()
+	seen := map[int64]bool{}
+	for _, m := range w.drain(s) {
+		if m.WatchId == progressID && len(seen) < len(all) {
+			t.Fatalf("progress %d after the events of %d watches of %d", m.Header.Revision, len(seen), len(all))
+		}
+		seen[m.WatchId] = true
+	}
+	if len(seen) != len(all)+1 {
+		t.Fatalf("events of %d watches of %d, and progress, arrived", len(seen), len(all))
 	}
 }
