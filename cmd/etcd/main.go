@@ -1,73 +1,144 @@
-// Command etcd runs one member of a Bowline cluster.
+// Command etcd runs one member of a cluster.
 package main
 
 import (
 	"context"
-	"flag"
+	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/signal"
-	"strings"
+	"runtime"
+	"slices"
 	"syscall"
-	"time"
 
+	"bowline/internal/config"
 	"bowline/internal/member"
+	"bowline/internal/server"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 )
 
-func main() {
-	name := flag.String("name", "default", "")
-	dir := flag.String("data-dir", "", "")
-	lc := flag.String("listen-client-urls", "http://localhost:2379", "")
-	ac := flag.String("advertise-client-urls", "http://localhost:2379", "")
-	lp := flag.String("listen-peer-urls", "http://localhost:2380", "")
-	ap := flag.String("initial-advertise-peer-urls", "http://localhost:2380", "")
-	ic := flag.String("initial-cluster", "", "")
-	quota := flag.Int64("quota-backend-bytes", 0, "")
-	ops := flag.Int("max-txn-ops", 128, "")
-	prog := flag.Duration("watch-progress-notify-interval", 0, "")
-	flag.Int("auth-token-ttl", 300, "")
-	pp := flag.Bool("enable-pprof", false, "")
-	level := flag.String("log-level", "info", "")
-	flag.Parse()
-	if *dir == "" {
-		*dir = *name + ".etcd"
+func main() { os.Exit(run(os.Args[1:], os.Environ())) }
+
+// run is the life of the process: settings, log, member, signal.
+func run(args, environ []string) int {
+	if len(args) > 0 && (args[0] == "gateway" || args[0] == "grpc-proxy") {
+		fmt.Fprintf(os.Stderr, "etcd %s is not built in this version\n", args[0])
+		return 1
 	}
-	if *ic == "" {
-		*ic = *name + "=" + *ap
+	settings, lines, err := config.Parse(args, environ)
+	if err != nil {
+		return refuse(lines, err)
 	}
-	lvl, _ := zap.ParseAtomicLevel(*level)
-	zc := zap.NewProductionConfig()
-	zc.Level = lvl
-	log, _ := zc.Build()
-	u := func(s string) url.URL { p, _ := url.Parse(s); return *p }
-	cluster := map[string][]string{}
-	for _, kv := range strings.Split(*ic, ",") {
-		k, v, _ := strings.Cut(kv, "=")
-		cluster[k] = append(cluster[k], v)
-	}
-	m, err := member.Start(context.Background(), member.Config{
-		Name: *name, DataDir: *dir, ListenClientURLs: []url.URL{u(*lc)}, ListenPeerURLs: []url.URL{u(*lp)},
-		AdvertiseClientURLs: []string{*ac}, AdvertisePeerURLs: []string{*ap}, InitialCluster: cluster, InitialToken: "etcd-cluster",
-		Tick: 100 * time.Millisecond, ElectionTicks: 10, HeartbeatTicks: 1, PreVote: true, MaxRequestBytes: 1572864, MaxTxnOps: *ops,
-		MaxConcurrentStreams: 1<<32 - 1, QuotaBytes: *quota, WatchProgressInterval: *prog, KeepAliveMinTime: 5 * time.Second,
-		KeepAliveInterval: 2 * time.Hour, KeepAliveTimeout: 20 * time.Second, EnablePprof: *pp, Logger: log,
-	})
+	log, _, closeLog, err := member.NewLogger(settings.Log)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM)
+	defer closeLog.Close()
+	for _, l := range lines {
+		log.Log(l.Level, l.Message, l.Fields...)
+	}
+	if err := checkArch(environ); err != nil {
+		log.Error("refusing to start", zap.Error(err))
+		return 1
+	}
+	member.UseDefaultHost(settings, log)
+	member.LogConfig(log, settings)
+	cfg, err := member.FromSettings(settings, log)
+	if err == nil {
+		return serve(cfg, log)
+	}
+	return failStart(log, err)
+}
+
+// failStart ends the process as etcd does, with a message that tools look for
+// whatever the cause.
+func failStart(log *zap.Logger, err error) int {
+	log.Fatal("discovery failed", zap.Error(err))
+	return 1
+}
+
+func serve(cfg member.Config, log *zap.Logger) int {
+	m, err := member.Start(context.Background(), cfg)
+	if err != nil {
+		return failStart(log, err)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	notifySystemd(log)
 	select {
-	case <-c:
+	case sig := <-signals:
+		log.Info("received signal; shutting down", zap.String("signal", sig.String()))
+		if err := m.Stop(); err != nil {
+			log.Error("the member did not stop cleanly", zap.Error(err))
+		}
+		return dieOf(sig)
 	case err := <-m.Failed():
-		fmt.Fprintln(os.Stderr, err)
+		// Whatever can still be written is; then the process must not go on.
+		stopErr := m.Stop()
+		log.Fatal("the member cannot go on", zap.Error(errors.Join(err, stopErr)))
+		return 1
 	}
-	if err := m.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+}
+
+// dieOf ends the process as the signal would have, so that whoever waits for it
+// sees the reason; as process 1, whose default is to ignore signals, it exits.
+func dieOf(sig os.Signal) int {
+	s, ok := sig.(syscall.Signal)
+	if os.Getpid() == 1 || !ok {
+		return 0
 	}
+	signal.Reset(s)
+	if err := syscall.Kill(os.Getpid(), s); err != nil {
+		return 1
+	}
+	select {} // until the signal arrives
+}
+
+func notifySystemd(log *zap.Logger) {
+	log.Info("notifying init daemon")
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Error("failed to notify systemd for readiness", zap.Error(err))
+		return
+	}
+	log.Info("successfully notified init daemon")
+}
+
+// refuse prints what is wrong with the settings and returns the exit code.
+func refuse(lines []config.Line, err error) int {
+	if errors.Is(err, config.ErrVersion) {
+		fmt.Printf("etcd Version: %s\nGit SHA: %s\nGo Version: %s\nGo OS/Arch: %s/%s\n",
+			server.Version, "bowline", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return 0
+	}
+	var exit *config.Exit
+	if !errors.As(err, &exit) {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Fprint(os.Stderr, exit.Stderr)
+	fmt.Fprint(os.Stdout, exit.Stdout)
+	early, _, closeLog, err := member.NewLogger(config.Log{Level: "info", Format: "json", Outputs: []string{"stderr"}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer closeLog.Close()
+	// A fatal line would end the process before its exit code is known.
+	early = early.WithOptions(zap.WithFatalHook(ignoreFatal{}))
+	for _, l := range lines {
+		early.Log(l.Level, l.Message, l.Fields...)
+	}
+	return exit.Code
+}
+
+// checkArch refuses architectures that nobody tests, as etcd does.
+func checkArch(environ []string) error {
+	if slices.Contains([]string{"amd64", "arm64", "ppc64le", "s390x"}, runtime.GOARCH) ||
+		slices.Contains(environ, "ETCD_UNSUPPORTED_ARCH="+runtime.GOARCH) {
+		return nil
+	}
+	return fmt.Errorf("etcd on unsupported platform without ETCD_UNSUPPORTED_ARCH=%s set", runtime.GOARCH)
 }

@@ -54,6 +54,9 @@ func checkInitial(cfg *Config) error {
 	if !slices.Equal(advertised, configured) {
 		return fmt.Errorf("--initial-cluster has %s=%v but missing from --initial-advertise-peer-urls=%v", cfg.Name, configured, advertised)
 	}
+	if cfg.JoinExisting {
+		return errors.New("joining an existing cluster is not built in this version: --initial-cluster-state is existing")
+	}
 	if len(cfg.InitialCluster) > 1 {
 		return errors.New("clusters of several members are not built in this version: --initial-cluster names more than one")
 	}

@@ -16,17 +16,21 @@ type Config struct {
 	// WALDir holds the log instead of DataDir/member/wal if it is not empty.
 	WALDir string
 
-	ListenPeerURLs      []url.URL
-	ListenClientURLs    []url.URL
-	ListenHTTPURLs      []url.URL
-	ListenMetricsURLs   []url.URL
-	AdvertisePeerURLs   []string
-	AdvertiseClientURLs []string
+	ListenPeerURLs    []url.URL
+	ListenClientURLs  []url.URL
+	ListenHTTPURLs    []url.URL
+	ListenMetricsURLs []url.URL
+	// ReusePort and ReuseAddress set the socket options of these names.
+	ReusePort, ReuseAddress bool
+	AdvertisePeerURLs       []string
+	AdvertiseClientURLs     []string
 
 	// InitialCluster maps each member's name to its peer URLs, and InitialToken is
 	// mixed into their IDs; both matter only at the first start.
 	InitialCluster map[string][]string
 	InitialToken   string
+	// JoinExisting tells that the cluster exists and this member was added to it.
+	JoinExisting bool
 
 	Tick           time.Duration
 	ElectionTicks  int
@@ -46,6 +50,9 @@ type Config struct {
 	EnablePprof bool
 	// ExtensiveMetrics adds histograms of call latencies.
 	ExtensiveMetrics bool
+
+	// SlowRequest and SlowApply are from when a request is worth a warning.
+	SlowRequest, SlowApply time.Duration
 
 	// CacheBytes, MemTableBytes and HotBytes size the engine's block cache and
 	// memtables and the cache of newest versions; 0 means the default.

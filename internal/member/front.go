@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"bowline/internal/httpapi"
 	"bowline/internal/rpc"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // front is the listeners of a member and what serves on them.
@@ -36,7 +38,7 @@ func bind(cfg *Config) (*front, error) {
 		{cfg.ListenHTTPURLs, &f.https}, {cfg.ListenMetricsURLs, &f.metrics},
 	} {
 		for _, u := range set.urls {
-			l, err := listen(u)
+			l, err := listen(cfg, u)
 			if err != nil {
 				f.close()
 				return nil, err
@@ -47,10 +49,11 @@ func bind(cfg *Config) (*front, error) {
 	return f, nil
 }
 
-func listen(u url.URL) (net.Listener, error) {
+func listen(cfg *Config, u url.URL) (net.Listener, error) {
 	switch u.Scheme {
 	case "http":
-		return net.Listen("tcp", u.Host)
+		c := net.ListenConfig{Control: socketOptions(cfg), KeepAlive: tcpKeepAlive}
+		return c.Listen(context.Background(), "tcp", u.Host)
 	case "unix":
 		path := filepath.Join(u.Host, u.Path)
 		if u.Host == "" {
@@ -62,6 +65,30 @@ func listen(u url.URL) (net.Listener, error) {
 		return net.Listen("unix", path)
 	default:
 		return nil, fmt.Errorf("cannot listen on %s: TLS is not built in this version", u.String())
+	}
+}
+
+// tcpKeepAlive is how often an idle connection is probed.
+const tcpKeepAlive = 30 * time.Second
+
+// socketOptions sets SO_REUSEPORT and SO_REUSEADDR where asked.
+func socketOptions(cfg *Config) func(network, address string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var err error
+		set := func(fd uintptr, option int) {
+			if err == nil {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, 1)
+			}
+		}
+		cerr := c.Control(func(fd uintptr) {
+			if cfg.ReusePort {
+				set(fd, unix.SO_REUSEPORT)
+			}
+			if cfg.ReuseAddress {
+				set(fd, unix.SO_REUSEADDR)
+			}
+		})
+		return errors.Join(cerr, err)
 	}
 }
 

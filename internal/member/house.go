@@ -13,8 +13,10 @@ import (
 const (
 	// houseInterval is how often keepHouse looks around.
 	houseInterval = 5 * time.Second
-	// idleFlushBytes is how much must be unflushed for an idle member to flush.
+	// idleFlushBytes is how much must be unflushed for a member to flush that has
+	// applied nothing for idleTime.
 	idleFlushBytes = 256 << 10
+	idleTime       = 30 * time.Second
 	// cutEvery is how many entries must have become durable in the engine before
 	// the log is marked and cut again.
 	cutEvery = 10_000
@@ -32,7 +34,7 @@ func (m *Member) onFlush() {
 func (m *Member) keepHouse(ctx context.Context) {
 	t := time.NewTicker(houseInterval)
 	defer t.Stop()
-	marked, lastApplied := uint64(0), m.fsm.Applied()
+	marked, lastApplied, since := uint64(0), m.fsm.Applied(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -44,15 +46,17 @@ func (m *Member) keepHouse(ctx context.Context) {
 					m.log.Warn("cannot cut the log", zap.Error(err))
 				}
 			}
-		case <-t.C:
-			applied := m.fsm.Applied()
-			if applied == lastApplied && m.fsm.Unflushed() >= idleFlushBytes {
+		case now := <-t.C:
+			if applied := m.fsm.Applied(); applied != lastApplied {
+				lastApplied, since = applied, now
+				continue
+			}
+			if now.Sub(since) >= idleTime && m.fsm.Unflushed() >= idleFlushBytes {
 				if err := m.fsm.StartFlush(); err != nil {
 					m.fail(err)
 					return
 				}
 			}
-			lastApplied = applied
 		}
 	}
 }

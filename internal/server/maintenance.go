@@ -36,11 +36,10 @@ func (s *Server) Alarm(ctx context.Context, req *pb.AlarmRequest) (*wire.Answer,
 
 // raiseNoSpace raises this member's NOSPACE alarm unless it is raised.
 func (s *Server) raiseNoSpace(ctx context.Context) error {
-	for _, a := range s.fsm.Alarms() {
-		if a.MemberID == s.cfg.MemberID && a.Alarm == pb.AlarmType_NOSPACE {
-			return nil
-		}
+	if s.alarmed(pb.AlarmType_NOSPACE) {
+		return nil
 	}
+	s.space.raised.Store(s.cfg.QuotaBytes <= 0)
 	s.cfg.Logger.Warn("message exceeded backend quota; raising alarm", zap.Int64("quota-size-bytes", s.cfg.QuotaBytes))
 	_, err := s.propose(ctx, message(&pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{
 		MemberID: s.cfg.MemberID, Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_NOSPACE,

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -29,9 +30,16 @@ type space struct {
 	// size is the engine's size in bytes, as of sizeAt.
 	size   atomic.Int64
 	sizeAt atomic.Int64
+	// exceededAt is the engine's size when the quota refused a request, 0 if it has
+	// shrunk since. Disarming the alarm does not make room, so until then every
+	// request that grows the store is refused, as an operator of etcd expects.
+	exceededAt atomic.Int64
 	// full tells that the disk is nearly full, as of diskAt.
 	full   atomic.Bool
 	diskAt atomic.Int64
+	// raised tells that this member has raised its alarm because of the disk, and
+	// may lift it.
+	raised atomic.Bool
 }
 
 func newSpace(cfg *Config) *space { return &space{cfg: cfg} }
@@ -47,7 +55,63 @@ func (s *space) fits(cost int64, now time.Time) bool {
 	if s.cfg.QuotaBytes <= 0 {
 		return true
 	}
-	return s.engineSize(now)+cost < s.cfg.QuotaBytes
+	size := s.engineSize(now)
+	if at := s.exceededAt.Load(); at > 0 && size < at {
+		s.exceededAt.CompareAndSwap(at, 0)
+	}
+	if s.exceededAt.Load() > 0 || size+cost >= s.cfg.QuotaBytes {
+		s.exceededAt.CompareAndSwap(0, size)
+		return false
+	}
+	return true
+}
+
+// watchSpace lifts this member's alarm when the disk has room again, if the disk
+// was the reason for it. An alarm that a quota has raised is the operator's to
+// disarm.
+func (s *Server) watchSpace(ctx context.Context) {
+	if s.cfg.QuotaBytes > 0 || s.cfg.FreeSpace == nil {
+		return
+	}
+	// An alarm from before a restart can only have been the disk's.
+	s.space.raised.Store(s.alarmed(pb.AlarmType_NOSPACE))
+	t := time.NewTicker(spaceMaxAge)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			full := s.space.diskFull(now)
+			if full && !s.alarmed(pb.AlarmType_NOSPACE) {
+				if err := s.raiseNoSpace(ctx); err != nil && ctx.Err() == nil {
+					s.cfg.Logger.Warn("cannot raise the NOSPACE alarm", zap.Error(err))
+				}
+			}
+			if !full && s.space.raised.Load() && s.alarmed(pb.AlarmType_NOSPACE) {
+				s.liftNoSpace(ctx)
+			}
+		}
+	}
+}
+
+func (s *Server) liftNoSpace(ctx context.Context) {
+	_, err := s.Alarm(ctx, &pb.AlarmRequest{MemberID: s.cfg.MemberID, Action: pb.AlarmRequest_DEACTIVATE, Alarm: pb.AlarmType_NOSPACE})
+	if err != nil {
+		return // tried again at the next tick
+	}
+	s.space.raised.Store(false)
+	s.cfg.Logger.Info("the disk has room again; NOSPACE alarm lifted")
+}
+
+// alarmed tells whether this member has raised an alarm.
+func (s *Server) alarmed(t pb.AlarmType) bool {
+	for _, a := range s.fsm.Alarms() {
+		if a.MemberID == s.cfg.MemberID && a.Alarm == t {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *space) engineSize(now time.Time) int64 {

@@ -1,0 +1,46 @@
+package member
+
+import (
+	"net/url"
+
+	"bowline/internal/config"
+
+	"go.uber.org/zap"
+)
+
+// FromSettings makes a member's configuration from the settings that flags,
+// environment or file have given.
+func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
+	members, err := c.Bootstrap.InitialMembers()
+	if err != nil {
+		return Config{}, err
+	}
+	initial := make(map[string][]string)
+	for _, m := range members {
+		initial[m.Name] = append(initial[m.Name], texts(m.URLs)...)
+	}
+	return Config{
+		Name: c.Member.Name, DataDir: c.Member.DataDir, WALDir: c.Member.WALDir,
+		ListenPeerURLs: c.Listen.Peer, ListenClientURLs: c.Listen.Client,
+		ListenHTTPURLs: c.Listen.ClientHTTP, ListenMetricsURLs: c.Listen.Metrics,
+		ReusePort: c.Listen.ReusePort, ReuseAddress: c.Listen.ReuseAddress,
+		AdvertisePeerURLs: texts(c.Advertise.Peer), AdvertiseClientURLs: texts(c.Advertise.Client),
+		InitialCluster: initial, InitialToken: c.Bootstrap.Token, JoinExisting: c.Bootstrap.Existing,
+		Tick: c.Raft.Heartbeat, ElectionTicks: c.Raft.ElectionTicks(), HeartbeatTicks: 1, PreVote: c.Raft.PreVote,
+		MaxRequestBytes: int(c.Limits.MaxRequestBytes), MaxTxnOps: int(c.Limits.MaxTxnOps),
+		MaxConcurrentStreams: c.Limits.MaxConcurrentStreams, QuotaBytes: c.Storage.QuotaBytes,
+		WatchProgressInterval: c.Watch.ProgressInterval,
+		KeepAliveMinTime:      c.GRPC.KeepAliveMinTime, KeepAliveInterval: c.GRPC.KeepAliveInterval, KeepAliveTimeout: c.GRPC.KeepAliveTimeout,
+		EnablePprof: c.Metrics.Pprof, ExtensiveMetrics: c.Metrics.Extensive,
+		SlowRequest: c.Warn.Unary, SlowApply: c.Warn.Apply,
+		Logger: log,
+	}, nil
+}
+
+func texts(urls []url.URL) []string {
+	out := make([]string, len(urls))
+	for i := range urls {
+		out[i] = urls[i].String()
+	}
+	return out
+}
