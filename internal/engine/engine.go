@@ -70,6 +70,9 @@ type Engine struct {
 	fs    vfs.FS
 	// flushes counts finished flushes, for tests and status.
 	flushes atomic.Int64
+	// pending is about how many bytes are committed and not flushed, flushing how
+	// many of them the flush under way writes.
+	pending, flushing atomic.Int64
 }
 
 // Open opens or creates the store in dir.
@@ -131,10 +134,12 @@ func (e *Engine) listener(o Options) *pebble.EventListener {
 		BackgroundError: func(err error) {
 			o.Logger.Error("engine background work failed", zap.Error(err))
 		},
+		FlushBegin: func(pebble.FlushInfo) { e.flushing.Store(e.pending.Load()) },
 		FlushEnd: func(i pebble.FlushInfo) {
 			if i.Err != nil {
 				return
 			}
+			e.pending.Add(-e.flushing.Swap(0))
 			e.flushes.Add(1)
 			if o.OnFlush != nil {
 				o.OnFlush()
@@ -163,6 +168,7 @@ func (e *Engine) NewIndexedBatch() *Batch { return e.db.NewIndexedBatch() }
 
 // Commit makes b visible to readers. It becomes durable with the next flush.
 func (e *Engine) Commit(b *Batch) error {
+	e.pending.Add(int64(b.Len()))
 	if err := e.db.Apply(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("engine: commit batch: %w", err)
 	}
@@ -244,15 +250,15 @@ func (e *Engine) Checkpoint(dir string) error {
 	return nil
 }
 
-// Size is the space that the engine's files take, in bytes, and Live the part
-// that holds current data.
+// Size is the space, in bytes, that the engine's files take, with what is yet to be
+// flushed, and Live the part that holds current data.
 type Size struct{ Total, Live int64 }
 
 // Size reports the space taken. It is cheap enough to be asked on each request
 // of an operator, not on each write.
 func (e *Engine) Size() Size {
 	m := e.db.Metrics()
-	total := int64(m.DiskSpaceUsage()) + int64(m.MemTable.Size)
+	total := int64(m.DiskSpaceUsage()) + max(e.pending.Load(), 0)
 	dead := int64(m.Table.ObsoleteSize + m.Table.ZombieSize)
 	return Size{Total: total, Live: max(total-dead, 0)}
 }

@@ -255,6 +255,7 @@ func (c *cluster) checkAgree() {
 	c.t.Helper()
 	lead := c.leader()
 	last := lead.node.Commit()
+	lead.machine.waitApplied(c.t, last)
 	for _, mb := range c.members {
 		mb.machine.waitApplied(c.t, last)
 		for i, e := range mb.machine.log()[:last] {

@@ -48,7 +48,7 @@ func (l *loop) run() {
 	l.campaign()
 	for {
 		l.handleReady()
-		inbox.sleep(l.holdProposals(), l.wantCampaign)
+		inbox.sleep(l.holdProposals(), l.wantCampaign && l.singleVoter)
 		select {
 		case <-l.node.stopping:
 			return
@@ -87,7 +87,8 @@ func (l *loop) end() {
 
 func (l *loop) tick() {
 	l.raft.Tick()
-	if l.round != nil {
+	l.store.tick()
+	if l.round != nil || len(l.waiting) > 0 {
 		l.askReadIndex(time.Now().Add(-readRetry))
 	}
 	l.publishPeers()
@@ -103,6 +104,9 @@ func (l *loop) handle(e *event) {
 			l.store.applied(ents[len(ents)-1].GetIndex(), l.alone)
 			l.campaign()
 			continue
+		}
+		if m.GetType() == raftpb.MsgReadIndex && l.singleVoter && !l.committedInTerm() {
+			continue // a learner's: see askReadIndex; it will ask again
 		}
 		l.step(m)
 	}
@@ -204,7 +208,7 @@ func (l *loop) dispatch(messages []*raftpb.Message) {
 }
 
 // committedInTerm reports whether an entry of the current term is committed, which proves that all that was
-// committed in earlier ones is.
+// committed in earlier ones is. Asked on a leader, l.hard has the leader's term: its vote for itself went through a Ready.
 func (l *loop) committedInTerm() bool {
 	term, err := l.store.Term(l.hard.Commit)
 	return err == nil && term == l.hard.Term

@@ -64,9 +64,9 @@ func (l *loop) addReaders(readers []*readWaiter) {
 
 // askReadIndex answers the waiting readers, asks for them, or repeats the question if it is older than since.
 func (l *loop) askReadIndex(since time.Time) {
-	if l.singleVoter && l.soft.RaftState == raft.StateLeader {
-		// raft would answer at once, even before an entry of this term is committed, which would be too early.
-		if l.committedInTerm() {
+	if l.singleVoter {
+		// Not a question for raft, which answers a single voter's at once, even before an entry of its term is committed.
+		if l.soft.RaftState == raft.StateLeader && l.committedInTerm() {
 			l.answerReaders(l.waiting, l.hard.Commit)
 			l.waiting = l.waiting[:0]
 			if l.round != nil {

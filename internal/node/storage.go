@@ -18,6 +18,8 @@ const (
 	readAheadBytes = 8 << 20
 	// maxWindows is for how many such followers at a time.
 	maxWindows = 4
+	// windowTicks is how long windows are kept that nobody reads.
+	windowTicks = 100
 )
 
 // storage is what raft reads while it steps, so nothing here waits. The raft goroutine owns it.
@@ -44,6 +46,7 @@ type storage struct {
 	committedAtStart uint64
 
 	windows   []window // most recently used last
+	idleTicks int      // since one was used
 	reading   bool     // a read is under way
 	missed    bool     // the last Entries call would have succeeded with its window
 	request   func(readRequest)
@@ -196,6 +199,7 @@ func (s *storage) Entries(lo, hi, maxBytes uint64) ([]*raftpb.Entry, error) {
 	case lo >= s.base:
 		return limited(s.entries[lo-s.base:hi-s.base], maxBytes), nil
 	}
+	s.idleTicks = 0
 	for i := range s.windows {
 		w := s.windows[i]
 		if lo < w.first || lo >= w.end() {
@@ -255,6 +259,13 @@ func (s *storage) readDone(entries []*raftpb.Entry) {
 		s.windows = slices.Delete(s.windows, 0, 1)
 	}
 	s.windows = append(s.windows, window{entries[0].GetIndex(), entries})
+}
+
+// tick frees the windows when nobody is behind any more.
+func (s *storage) tick() {
+	if s.idleTicks++; s.idleTicks > windowTicks {
+		s.windows = nil
+	}
 }
 
 // Snapshot implements raft.Storage.

@@ -84,10 +84,10 @@ func TestAFollowerCatchesUpFromTheLog(t *testing.T) {
 		}
 		c.isolate(late, false)
 		c.checkAgree()
-		peers := c.leader().node.Status().Peers
-		if len(peers) != 2 || peers[0].Match == 0 || peers[1].Match == 0 {
-			t.Errorf("progress %+v", peers)
-		}
+		lead = c.leader()
+		waitFor(t, lead.node, func(s Status) bool {
+			return len(s.Peers) == 2 && s.Peers[0].Match >= 300 && s.Peers[1].Match >= 300
+		})
 		c.stopAll()
 	})
 }
@@ -148,6 +148,9 @@ func TestMembershipChanges(t *testing.T) {
 		waitFor(t, one.node, func(Status) bool { return one.node.readIndex.Load() != 0 }) // a learner does not vote
 		two := c.start(2, vfs.NewCrashableMem(), newMachine())
 		two.machine.waitApplied(t, one.node.Applied())
+		if index, err := two.node.ReadIndex(ctx); err != nil || index < one.node.Applied() {
+			t.Errorf("the learner reads at %d: %v", index, err)
+		}
 
 		change(confChange(raftpb.ConfChangeAddNode, 2))
 		if one.node.readIndex.Load() != 0 {

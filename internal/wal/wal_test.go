@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3/raftpb"
@@ -185,13 +186,20 @@ func TestAppendRefusesGaps(t *testing.T) {
 }
 
 func TestRealFiles(t *testing.T) {
-	opts := Options{Dir: filepath.Join(t.TempDir(), "wal"), SegmentBytes: 1 << 20}
+	var written, syncs int
+	opts := Options{Dir: filepath.Join(t.TempDir(), "wal"), SegmentBytes: 1 << 20, Observe: Observer{
+		Write: func(bytes int, _ time.Duration) { written += bytes },
+		Sync:  func(time.Duration) { syncs++ },
+	}}
 	l := mustCreate(t, opts)
 	want := entries(1, 3000, 1, 1000)
 	for _, e := range want {
 		save(t, l, HardState{Term: 1, Commit: e.GetIndex() - 1}, e)
 	}
 	checkLog(t, l, want)
+	if written < 3_000_000 || syncs < 3000 {
+		t.Errorf("observed %d bytes and %d syncs", written, syncs)
+	}
 	must(t, l.Close())
 	l, r := mustOpen(t, opts, 0)
 	checkEntries(t, r.Entries, want)
