@@ -231,6 +231,20 @@ func (c *cluster) startVoters(ids ...uint64) {
 	}
 }
 
+// bootstrap starts the first member of a cluster whose configuration is in its log, as others will need it.
+func (c *cluster) bootstrap(id uint64) *member {
+	c.t.Helper()
+	fs := vfs.NewCrashableMem()
+	log, err := wal.Create(wal.Options{FS: fs, Dir: "wal"}, wal.Metadata{NodeID: id, ClusterID: 9})
+	must(c.t, err)
+	kind, data, err := raftpb.MarshalConfChange(confChange(raftpb.ConfChangeAddNode, id))
+	must(c.t, err)
+	first := &raftpb.Entry{Index: new(uint64(1)), Term: new(uint64(1)), Type: &kind, Data: data}
+	must(c.t, log.Append([]*raftpb.Entry{first}, wal.HardState{Term: 1, Commit: 1}))
+	must(c.t, log.Close())
+	return c.start(id, fs, newMachine())
+}
+
 // leader waits for a leader that the others follow.
 func (c *cluster) leader() *member {
 	c.t.Helper()

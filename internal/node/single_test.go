@@ -192,17 +192,8 @@ func TestStartRefusesALogThatDoesNotFit(t *testing.T) {
 // TestReplayedConfChangesMakeTheFirstVoter starts as a new cluster does: the configuration is in the log, not applied.
 func TestReplayedConfChangesMakeTheFirstVoter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewCrashableMem()
-		log, err := wal.Create(wal.Options{FS: fs, Dir: "wal"}, wal.Metadata{NodeID: 1})
-		must(t, err)
-		kind, data, err := raftpb.MarshalConfChange(&raftpb.ConfChange{Type: raftpb.ConfChangeAddNode.Enum(), NodeId: new(uint64(1))})
-		must(t, err)
-		first := &raftpb.Entry{Index: new(uint64(1)), Term: new(uint64(1)), Type: &kind, Data: data}
-		must(t, log.Append([]*raftpb.Entry{first}, wal.HardState{Term: 1, Commit: 1}))
-		must(t, log.Close())
-
 		c := newCluster(t)
-		mb := c.start(1, fs, newMachine())
+		mb := c.bootstrap(1)
 		waitFor(t, mb.node, func(Status) bool { return mb.node.readIndex.Load() != 0 })
 		must(t, mb.write("hello"))
 		if voters := mb.machine.conf.Voters; len(voters) != 1 || voters[0] != 1 {

@@ -127,10 +127,11 @@ func confChange(kind raftpb.ConfChangeType, id uint64) *raftpb.ConfChange {
 
 func TestMembershipChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := context.Background()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
 		c := newCluster(t)
-		c.startVoters(1)
-		one := c.leader()
+		one := c.bootstrap(1)
+		c.leader()
 		one.machine.refuse = func(cc *raftpb.ConfChange) bool { return cc.GetNodeId() == 66 }
 		must(t, one.write("first"))
 
