@@ -126,6 +126,8 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		p.Levels[i].FilterType = pebble.TableFilter
 	}
+	// What is flushed is soon compacted: compressing it would be work done twice.
+	p.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	return p
 }
 

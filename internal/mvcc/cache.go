@@ -23,7 +23,7 @@ type newest struct {
 const (
 	cacheShards = 16
 	// entryOverhead estimates what an entry costs beside its bytes.
-	entryOverhead = 160
+	entryOverhead = 200
 )
 
 type cacheShard struct {
@@ -91,11 +91,12 @@ func (c *newest) put(key []byte, v version, replace bool) {
 }
 
 func (e *cacheEntry) cost() int64 {
-	return int64(2*len(e.key)+len(e.version.stored)) + entryOverhead
+	return int64(len(e.key)+len(e.version.stored)) + entryOverhead
 }
 
-// trim drops entries that were not used lately until the cache is within its
-// limit. Everything in it must be committed.
+// trim drops what was not used lately until the cache is within its limit: first
+// records, then what is left of their entries, since a put needs only that much.
+// Everything in it must be committed.
 func (c *newest) trim() {
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -117,6 +118,12 @@ func (s *cacheShard) trim(limit int64) {
 		}
 		e := s.clock[s.hand]
 		if e.used.Swap(false) {
+			s.hand++
+			continue
+		}
+		if e.version.stored != nil {
+			s.bytes -= int64(len(e.version.stored))
+			e.version.stored = nil
 			s.hand++
 			continue
 		}

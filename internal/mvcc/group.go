@@ -129,9 +129,9 @@ func (g *Group) Discard() {
 }
 
 // lookup returns the newest version of key, deletions included, as of the
-// group's requests so far.
-func (g *Group) lookup(key []byte) (version, bool, error) {
-	if v, ok := g.store.cache.get(key); ok {
+// group's requests so far; with whole, a live one comes with its record.
+func (g *Group) lookup(key []byte, whole bool) (version, bool, error) {
+	if v, ok := g.store.cache.get(key); ok && (!whole || !v.live() || v.stored != nil) {
 		return v, true, nil
 	}
 	if g.src != engine.Reader(g.store.engine) || g.spilled {
@@ -211,7 +211,8 @@ func (r *request) write(kind Kind, key []byte, record *wire.KeyValue, prev Revis
 	case KindDelete:
 		g.deltas[g.store.leaves.find(key)]--
 	}
-	g.store.cache.put(key, version{rev: rev, stored: stored}, !fresh)
+	m := meta{kind: kind, create: record.Create, version: record.Version, lease: record.Lease}
+	g.store.cache.put(key, version{rev: rev, meta: m, stored: stored}, !fresh)
 	if g.eventBytes += len(key) + len(kv); g.eventBytes > maxGroupEventBytes {
 		g.events = nil
 		return nil

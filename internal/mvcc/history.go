@@ -91,18 +91,16 @@ func (s *Store) changesOfKey(ctx context.Context, key []byte, from, to int64, f 
 	}
 	var found []version // newest first
 	for ok := it.SeekGE(engine.AppendVersionKey(nil, key, to, maxSub)); ok; ok = it.Next() {
-		var v version
-		if v.rev.Main, v.rev.Sub = engine.VersionRevision(it.Key()); v.rev.Main < from {
-			// The version before the first one asked for is what that replaced.
-			v.stored = bytes.Clone(it.Value())
-			found = append(found, v)
-			break
+		var rev Revision
+		rev.Main, rev.Sub = engine.VersionRevision(it.Key())
+		v, err := parseVersion(rev, bytes.Clone(it.Value()))
+		if err != nil {
+			return err
 		}
-		if len(it.Value()) == 0 {
-			return fmt.Errorf("mvcc: empty version record of %q at %v", key, v.rev)
-		}
-		v.stored = bytes.Clone(it.Value())
 		found = append(found, v)
+		if rev.Main < from {
+			break // it is what the first one asked for has replaced
+		}
 		if len(found)%ctxCheckEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -116,7 +114,7 @@ func (s *Store) changesOfKey(ctx context.Context, key []byte, from, to int64, f 
 		if v.rev.Main < from {
 			continue
 		}
-		c := change{rev: v.rev, kind: v.kind(), key: key}
+		c := change{rev: v.rev, kind: v.kind, key: key}
 		if c.kind != KindCreate && i+1 < len(found) {
 			c.prev = found[i+1].rev
 			if err := s.showPrev(it, &c); err != nil {
@@ -176,10 +174,8 @@ func loadExact(it *engine.Iterator, key []byte, rev Revision) (version, bool, er
 	if err != nil {
 		return version{}, false, fmt.Errorf("mvcc: read %q at %v: %w", key, rev, err)
 	}
-	if len(value) == 0 {
-		return version{}, false, fmt.Errorf("mvcc: empty version record of %q at %v", key, rev)
-	}
-	return version{rev: rev, stored: bytes.Clone(value)}, true, nil
+	v, err := parseVersion(rev, bytes.Clone(value))
+	return v, err == nil, err
 }
 
 // Newest returns the encoded KeyValue of the newest version of key, or nil if

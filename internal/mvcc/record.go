@@ -11,20 +11,40 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// version is one version of a key as it is stored: a kind byte, then the encoded
-// mvccpb.KeyValue (of a deletion, only its key field). Its bytes are never
-// modified once it exists.
+// version is one version of a key. Its bytes are never modified once it exists.
 type version struct {
-	rev    Revision
+	rev Revision
+	meta
+	// stored is the record as the engine has it: a kind byte, then the encoded
+	// mvccpb.KeyValue (of a deletion, only its key field). The cache may have let
+	// it go; then it is nil and only the rest is known.
 	stored []byte
 }
 
-func (v version) kind() Kind { return Kind(v.stored[0]) }
+// meta is what the next put of a key needs to know of its newest version.
+type meta struct {
+	kind                   Kind
+	create, version, lease int64
+}
+
+// parseVersion makes a version of a stored record, which it keeps.
+func parseVersion(rev Revision, stored []byte) (version, error) {
+	v := version{rev: rev, stored: stored}
+	if len(stored) == 0 {
+		return version{}, fmt.Errorf("mvcc: empty version record at %v", rev)
+	}
+	kv, err := wire.ParseKeyValue(stored[1:])
+	if err != nil {
+		return version{}, fmt.Errorf("mvcc: version record at %v: %w", rev, err)
+	}
+	v.meta = meta{kind: Kind(stored[0]), create: kv.Create, version: kv.Version, lease: kv.Lease}
+	return v, nil
+}
 
 // kv is the encoded mvccpb.KeyValue.
 func (v version) kv() []byte { return v.stored[1:] }
 
-func (v version) live() bool { return len(v.stored) > 0 && v.kind() != KindDelete }
+func (v version) live() bool { return v.kind == KindCreate || v.kind == KindUpdate }
 
 // change is a revision record: what one change did, and what it replaced.
 type change struct {

@@ -146,10 +146,10 @@ type txnReader struct {
 
 func (t txnReader) get(key []byte) (version, bool, error) {
 	if t.group != nil {
-		v, ok, err := t.group.lookup(key)
+		v, ok, err := t.group.lookup(key, true)
 		return v, ok && v.live(), err
 	}
-	if v, ok := t.view.store.cache.get(key); ok && v.rev.Main <= t.view.newest {
+	if v, ok := t.view.store.cache.get(key); ok && v.rev.Main <= t.view.newest && (!v.live() || v.stored != nil) {
 		return v, v.live(), nil
 	}
 	v, ok, err := load(t.view.src, key, t.view.newest)
@@ -200,14 +200,17 @@ func (t txnReader) compare(c *pb.Compare) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		return compareOne(c, v, ok)
+		if !ok {
+			return compareOne(c, nil)
+		}
+		return compareOne(c, v.kv())
 	}
 	holds, any := true, false
 	if !empty {
 		_, _, err := t.view.scan(context.Background(), c.Key, end, 0, func(_, value []byte) (bool, error) {
 			any = true
 			var err error
-			holds, err = compareOne(c, version{stored: value}, true)
+			holds, err = compareOne(c, value[1:])
 			return holds, err
 		})
 		if err != nil {
@@ -215,25 +218,22 @@ func (t txnReader) compare(c *pb.Compare) (bool, error) {
 		}
 	}
 	if !any {
-		return compareOne(c, version{}, false)
+		return compareOne(c, nil)
 	}
 	return holds, nil
 }
 
-// compareOne compares one key's record. A missing key has no value, so a compare
-// of values is false whatever the operator; its numbers are 0.
-func compareOne(c *pb.Compare, v version, exists bool) (bool, error) {
-	var kv wire.KeyValue
-	if exists {
-		var err error
-		if kv, err = wire.ParseKeyValue(v.kv()); err != nil {
-			return false, err
-		}
+// compareOne compares one key's record, nil if there is none. A missing key has no
+// value, so a compare of values is false whatever the operator; its numbers are 0.
+func compareOne(c *pb.Compare, record []byte) (bool, error) {
+	kv, err := wire.ParseKeyValue(record)
+	if err != nil {
+		return false, err
 	}
 	var order int
 	switch c.Target {
 	case pb.Compare_VALUE:
-		if !exists {
+		if record == nil {
 			return false, nil
 		}
 		order = bytes.Compare(kv.Value, c.GetValue())
@@ -354,7 +354,7 @@ func (r *request) run(c *chosen) ([]byte, error) {
 // what the group has written is in the cache or in src.
 func (r *request) rangeOwn(req *pb.RangeRequest) ([]byte, error) {
 	r.g.store.stats.Ranges.Add(1)
-	v, ok, err := r.g.lookup(req.Key)
+	v, ok, err := r.g.lookup(req.Key, true)
 	if err != nil || !ok || !v.live() {
 		return nil, err
 	}

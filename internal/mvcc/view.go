@@ -89,7 +89,7 @@ func (v View) rangeOne(req *pb.RangeRequest, a *wire.Answer) error {
 		return err
 	}
 	found, ok := v.store.cache.get(req.Key)
-	if !ok || found.rev.Main > rev {
+	if !ok || found.rev.Main > rev || found.live() && found.stored == nil {
 		if found, ok, err = load(v.src, req.Key, rev); err != nil {
 			return err
 		}

@@ -103,11 +103,8 @@ func loadFrom(it *engine.Iterator, key []byte, rev int64) (version, bool, error)
 	if err != nil {
 		return version{}, false, fmt.Errorf("mvcc: look up %q: %w", key, err)
 	}
-	if len(value) == 0 {
-		return version{}, false, fmt.Errorf("mvcc: empty version record of %q", key)
-	}
-	var v version
-	v.rev.Main, v.rev.Sub = engine.VersionRevision(it.Key())
-	v.stored = bytes.Clone(value)
-	return v, true, nil
+	var at Revision
+	at.Main, at.Sub = engine.VersionRevision(it.Key())
+	v, err := parseVersion(at, bytes.Clone(value))
+	return v, err == nil, err
 }

@@ -31,7 +31,7 @@ func (r *request) put(req *pb.PutRequest) ([]byte, error) {
 	if req.Lease != 0 && !g.leases.Exists(req.Lease) {
 		return nil, ErrLeaseNotFound
 	}
-	old, found, err := g.lookup(req.Key)
+	old, found, err := g.lookup(req.Key, req.PrevKv || req.IgnoreValue)
 	if err != nil {
 		return nil, err
 	}
@@ -42,17 +42,17 @@ func (r *request) put(req *pb.PutRequest) ([]byte, error) {
 	kind, prev, oldLease := KindCreate, Revision{}, int64(0)
 	var answer []byte
 	if found {
-		was, err := wire.ParseKeyValue(old.kv())
-		if err != nil {
-			return nil, err
-		}
-		kind, prev, oldLease = KindUpdate, old.rev, was.Lease
-		kv.Create, kv.Version = was.Create, was.Version+1
+		kind, prev, oldLease = KindUpdate, old.rev, old.lease
+		kv.Create, kv.Version = old.create, old.version+1
 		if req.IgnoreValue {
+			was, err := wire.ParseKeyValue(old.kv())
+			if err != nil {
+				return nil, err
+			}
 			kv.Value = was.Value
 		}
 		if req.IgnoreLease {
-			kv.Lease = was.Lease
+			kv.Lease = old.lease
 		}
 		if req.PrevKv {
 			answer = wire.AppendMessage(nil, tagPutPrevKV, old.kv())
@@ -90,7 +90,7 @@ func (r *request) deleteRange(req *pb.DeleteRangeRequest) ([]byte, error) {
 		return r.delete(key, old, fresh)
 	}
 	if single {
-		old, found, err := g.lookup(req.Key)
+		old, found, err := g.lookup(req.Key, req.PrevKv)
 		if err != nil {
 			return nil, err
 		}
@@ -116,9 +116,12 @@ func (r *request) eachLive(start, end []byte, remove func(key []byte, old versio
 	for more := true; more; {
 		n := 0
 		_, cut, err := r.view().scan(context.Background(), start, end, 0, func(stored, value []byte) (bool, error) {
-			var old version
-			old.rev.Main, old.rev.Sub = engine.VersionRevision(stored)
-			old.stored = value
+			var rev Revision
+			rev.Main, rev.Sub = engine.VersionRevision(stored)
+			old, err := parseVersion(rev, value)
+			if err != nil {
+				return false, err
+			}
 			key := bytes.Clone(engine.VersionUserKey(stored))
 			if n++; n == scanKeys {
 				start = append(bytes.Clone(key), 0)
@@ -138,11 +141,7 @@ func (r *request) eachLive(start, end []byte, remove func(key []byte, old versio
 
 // delete removes a live key.
 func (r *request) delete(key []byte, old version, fresh bool) error {
-	was, err := wire.ParseKeyValue(old.kv())
-	if err != nil {
-		return err
-	}
-	if err := r.attach(key, was.Lease, 0); err != nil {
+	if err := r.attach(key, old.lease, 0); err != nil {
 		return err
 	}
 	return r.write(KindDelete, key, &wire.KeyValue{Key: key}, old.rev, fresh)
@@ -156,7 +155,7 @@ func (g *Group) RevokeLease(id int64) error {
 	defer r.close()
 	return attachedKeys(g.src, id, func(key []byte) error {
 		key = bytes.Clone(key)
-		old, found, err := g.lookup(key)
+		old, found, err := g.lookup(key, false)
 		if err != nil {
 			return err
 		}
