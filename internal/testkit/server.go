@@ -1,0 +1,187 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+const (
+	startPatience = 30 * time.Second // until a server answers
+	stopPatience  = 20 * time.Second // until a server that was asked to end has ended
+	pollInterval  = 10 * time.Millisecond
+)
+
+// Server is a cluster of one member: a process with ports of its own.
+type Server struct {
+	Addr    string // host:port of its client listener
+	DataDir string
+
+	program string
+	flags   []string
+	block   *Block
+	log     *os.File
+	cmd     *exec.Cmd
+	ended   chan struct{} // closed when the process has ended
+}
+
+// StartServer runs program with an empty data directory below dir, on free
+// ports, and waits until it answers a linearizable read.
+func StartServer(program, dir string, ports *Ports, flags ...string) (*Server, error) {
+	block, err := ports.Take()
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "server.log"))
+	if err != nil {
+		block.Release()
+		return nil, err
+	}
+	s := &Server{
+		Addr: block.Addr(0), DataDir: filepath.Join(dir, "data"),
+		program: program, flags: flags, block: block, log: log,
+	}
+	if err := s.Restart(); err != nil {
+		err = fmt.Errorf("%w; its log ends with:\n%s", err, s.Log(20))
+		s.Kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Restart starts the process of a server that has ended, on the same ports and
+// directory, and waits until it answers.
+func (s *Server) Restart() error {
+	client, peer := "http://"+s.Addr, "http://"+s.block.Addr(1)
+	args := append([]string{
+		"--name", "default", "--data-dir", s.DataDir,
+		"--listen-client-urls", client, "--advertise-client-urls", client,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+		"--initial-cluster", "default=" + peer,
+	}, s.flags...)
+	cmd := exec.Command(s.program, args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = CleanEnv(), s.log, s.log
+	ended, err := run(cmd)
+	if err != nil {
+		return err
+	}
+	s.cmd, s.ended = cmd, ended
+	return s.ready()
+}
+
+// run starts a command that ends with this process at the latest, even if this
+// one is killed; the channel is closed when it has ended. The kernel ties the
+// command to the thread that started it, so that thread waits for it.
+func run(cmd *exec.Cmd) (ended chan struct{}, err error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	ended = make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is read from its state
+			close(ended)
+		}
+	}()
+	return ended, <-started
+}
+
+// ready waits until the server answers a read that needs its leader.
+func (s *Server) ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	defer cancel()
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	var last error
+	for {
+		select {
+		case <-s.ended:
+			return fmt.Errorf("the server has ended (%v)", s.cmd.ProcessState)
+		case <-ctx.Done():
+			return fmt.Errorf("the server does not answer: %w", last)
+		case <-poll.C:
+			if last = s.ask(ctx); last == nil {
+				return nil
+			}
+		}
+	}
+}
+
+// ask tries one read. It looks first whether anybody listens: a gRPC connection
+// that was refused would wait for a second before it is tried again.
+func (s *Server) ask(ctx context.Context) error {
+	probe, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		return err
+	}
+	probe.Close()
+	conn, err := grpc.NewClient(s.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err = etcdserverpb.NewKVClient(conn).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte{0}})
+	return err
+}
+
+// Stop asks the server to end, as an operator would, and releases its ports.
+func (s *Server) Stop() error {
+	err := s.signalAndWait(syscall.SIGTERM)
+	s.release()
+	return err
+}
+
+// Kill ends the server by force and releases its ports. It is allowed after Stop.
+func (s *Server) Kill() {
+	if s.cmd != nil {
+		_ = s.signalAndWait(syscall.SIGKILL)
+	}
+	s.release()
+}
+
+// Crash ends the server by force; Restart brings it back.
+func (s *Server) Crash() error { return s.signalAndWait(syscall.SIGKILL) }
+
+func (s *Server) signalAndWait(signal syscall.Signal) error {
+	if err := s.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return nil
+	case <-time.After(stopPatience):
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+		return fmt.Errorf("the server had not ended %s after %v; its log ends with:\n%s", stopPatience, signal, s.Log(20))
+	}
+}
+
+func (s *Server) release() {
+	s.log.Close()
+	s.block.Release()
+}
+
+// Log is the end of what the server has printed.
+func (s *Server) Log(lines int) string {
+	text, err := os.ReadFile(s.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return LastLines(string(text), lines)
+}
