@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"bowline/internal/testkit"
 )
 
 // recordings says for every file of testdata whether it runs: an empty text, or
@@ -74,9 +76,8 @@ const atOnce = 4
 
 // TestRecordings replays every recording that is enabled.
 func TestRecordings(t *testing.T) {
-	if programs.etcd == "" {
-		t.Fatal("there is no cmd/etcd to test; BOWLINE_ETCD names another server")
-	}
+	buildPrograms(t)
+	makeCertificates(t)
 	all := os.Getenv("BOWLINE_RECORDINGS") == "all"
 	var queue []string
 	for _, name := range sortedNames() {
@@ -88,7 +89,7 @@ func TestRecordings(t *testing.T) {
 		queue = append(queue, name)
 	}
 
-	var free ports
+	var free testkit.Ports
 	names := make(chan string)
 	var wg sync.WaitGroup
 	for range atOnce {
@@ -119,16 +120,17 @@ func longestFirst(names []string) []string {
 	return names
 }
 
-func replayOne(t *testing.T, name string, free *ports) {
+func replayOne(t *testing.T, name string, free *testkit.Ports) {
 	s, err := loadScenario(filepath.Join("testdata", name+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := free.take()
+	block, err := free.Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRun(s, t.TempDir(), port)
+	defer block.Release()
+	r, err := newRun(s, t.TempDir(), block.First)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func replayOne(t *testing.T, name string, free *ports) {
 	r.replay(t)
 	if t.Failed() {
 		for _, m := range r.members {
-			t.Logf("the end of %s's log:\n%s", m.name, lastLines(m.proc.stderr.String(), 5))
+			t.Logf("the end of %s's log:\n%s", m.name, testkit.LastLines(m.proc.stderr.String(), 5))
 		}
 	}
 }

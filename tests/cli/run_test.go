@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bowline/internal/testkit"
 )
 
 // run is a recording being replayed: its servers, values and processes.
@@ -241,7 +243,7 @@ func (r *run) env(s *step) ([]string, error) {
 			set[name] = value
 		}
 	}
-	env := cleanEnv()
+	env := testkit.CleanEnv()
 	for name, value := range set {
 		if value == nil {
 			continue

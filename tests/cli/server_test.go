@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"strings"
-	"sync"
 	"time"
+
+	"bowline/internal/testkit"
 )
 
 // server is one member, or an extra server of a recording.
@@ -56,7 +55,7 @@ func (s *server) setArgs(cluster string, extra []string) error {
 }
 
 func (s *server) start() (err error) {
-	s.proc, err = start(s.argv, cleanEnv(), s.run.dir, strings.NewReader(""))
+	s.proc, err = start(s.argv, testkit.CleanEnv(), s.run.dir, strings.NewReader(""))
 	return err
 }
 
@@ -91,7 +90,7 @@ func (s *server) ready() error {
 	healthy := false
 	for ctx.Err() == nil {
 		if s.proc.ended() {
-			return fmt.Errorf("server %s has ended:\n%s", s.name, lastLines(s.proc.stderr.String(), 40))
+			return fmt.Errorf("server %s has ended:\n%s", s.name, testkit.LastLines(s.proc.stderr.String(), 40))
 		}
 		healthy = healthy || strings.Contains(fetch("/health"), "true")
 		if healthy {
@@ -104,65 +103,5 @@ func (s *server) ready() error {
 	if healthy {
 		return nil // a member that waits for a majority has no version to tell
 	}
-	return fmt.Errorf("server %s does not become healthy:\n%s", s.name, lastLines(s.proc.stderr.String(), 10))
-}
-
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-// cleanEnv is our environment without anything that would steer the tools.
-func cleanEnv() []string {
-	var env []string
-	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "ETCD_") && !strings.HasPrefix(entry, "ETCDCTL_") && !strings.HasPrefix(entry, "ETCDUTL_") {
-			env = append(env, entry)
-		}
-	}
-	return append(env, "LC_ALL=C.UTF-8")
-}
-
-// portBlock is how many ports a recording may use.
-const portBlock = 20
-
-// ports hands out blocks of ports below those that the system gives to
-// outgoing connections, so that a server that is started later finds its own
-// still free.
-type ports struct {
-	mu   sync.Mutex // guards next
-	next int
-}
-
-const firstPort, lastPort = 25000, 32000
-
-func (p *ports) take() (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.next == 0 {
-		// Runs side by side begin at different places.
-		p.next = firstPort + os.Getpid()%((lastPort-firstPort)/portBlock)*portBlock
-	}
-	for range (lastPort - firstPort) / portBlock {
-		block := p.next
-		p.next += portBlock
-		if p.next+portBlock > lastPort {
-			p.next = firstPort
-		}
-		if allFree(block) {
-			return block, nil
-		}
-	}
-	return 0, fmt.Errorf("no %d free ports in a row", portBlock)
-}
-
-func allFree(block int) bool {
-	for port := block; port < block+portBlock; port++ {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
+	return fmt.Errorf("server %s does not become healthy:\n%s", s.name, testkit.LastLines(s.proc.stderr.String(), 10))
 }
