@@ -264,16 +264,18 @@ func compareOne(c *pb.Compare, record []byte) (bool, error) {
 
 // check refuses a chosen branch that could fail half-way: what a put or a range
 // asks for must hold before the transaction changes anything.
-func (t txnReader) check(c *chosen) error {
+func (t txnReader) check(c *chosen) error { return t.checkOps(c, c) }
+
+func (t txnReader) checkOps(c, root *chosen) error {
 	for i, op := range c.ops {
 		var err error
 		switch {
 		case op.GetRequestRange() != nil:
 			err = t.checkRange(op.GetRequestRange())
 		case op.GetRequestPut() != nil:
-			err = t.checkPut(op.GetRequestPut())
+			err = t.checkPut(op.GetRequestPut(), root)
 		case op.GetRequestTxn() != nil:
-			err = t.check(c.nested[i])
+			err = t.checkOps(c.nested[i], root)
 		}
 		if err != nil {
 			return err
@@ -296,7 +298,7 @@ func (t txnReader) checkRange(req *pb.RangeRequest) error {
 	return nil
 }
 
-func (t txnReader) checkPut(req *pb.PutRequest) error {
+func (t txnReader) checkPut(req *pb.PutRequest, root *chosen) error {
 	if req.Lease != 0 && (t.group == nil || !t.group.leases.Exists(req.Lease)) {
 		return ErrLeaseNotFound
 	}
@@ -304,10 +306,47 @@ func (t txnReader) checkPut(req *pb.PutRequest) error {
 		return nil
 	}
 	_, ok, err := t.get(req.Key)
-	if err == nil && !ok {
+	if err != nil {
+		return err
+	}
+	if ok {
+		removed, _ := root.removes(req, false)
+		ok = !removed
+	}
+	if !ok {
 		return ErrKeyNotFound
 	}
-	return err
+	return nil
+}
+
+// removes tells whether the operations before put, in the branch and those nested
+// in it, delete its key, and whether put was met. removed is what was so before.
+// The server's check of overlaps lets some such transactions pass, as etcd's does;
+// etcd then panics when the put needs what is gone.
+func (c *chosen) removes(put *pb.PutRequest, removed bool) (_, met bool) {
+	for i, op := range c.ops {
+		switch {
+		case op.GetRequestPut() == put:
+			return removed, true
+		case op.GetRequestPut() != nil:
+			removed = removed && !bytes.Equal(op.GetRequestPut().Key, put.Key)
+		case op.GetRequestDeleteRange() != nil:
+			removed = removed || covers(op.GetRequestDeleteRange(), put.Key)
+		case op.GetRequestTxn() != nil:
+			if removed, met = c.nested[i].removes(put, removed); met {
+				return removed, true
+			}
+		}
+	}
+	return removed, false
+}
+
+func covers(d *pb.DeleteRangeRequest, key []byte) bool {
+	end, single, _ := rangeBounds(d.Key, d.RangeEnd)
+	if single {
+		return bytes.Equal(d.Key, key)
+	}
+	return bytes.Compare(d.Key, key) <= 0 && (end == nil || bytes.Compare(key, end) < 0)
 }
 
 // run executes a checked branch in order; later operations see earlier ones.
