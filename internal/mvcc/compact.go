@@ -76,8 +76,13 @@ func (s *Store) ScheduleCompaction(b *engine.Batch, rev int64) error {
 	defer c.mu.Unlock()
 	c.hashWant = c.finished == c.scheduled
 	c.hashFrom = c.scheduled
-	if c.hashWant {
+	switch {
+	case c.hashWant:
 		c.position = Revision{}
+	case c.position.Main == c.scheduled:
+		// Deletions at the revision compacted to are kept; those already passed
+		// must be met again, now that they lie below it.
+		c.position.Sub = -1
 	}
 	c.scheduled = rev
 	return c.write(b)
