@@ -12,8 +12,8 @@ import (
 func TestCompactionOvertaken(t *testing.T) {
 	h := newTestStore(t)
 	h.txn(&pb.TxnRequest{Success: []*pb.RequestOp{opPut("a", "1"), opPut("b", "1"), opPut("c", "1")}}) // 2
-	h.delete("a", "c")                                                                                // 3
-	h.put("c", "2", 0)                                                                                // 4
+	h.delete("a", "c")                                                                                 // 3
+	h.put("c", "2", 0)                                                                                 // 4
 	if err := h.schedule(3); err != nil {
 		t.Fatal(err)
 	}
