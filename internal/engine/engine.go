@@ -125,10 +125,19 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 		p.Levels[i].IndexBlockSize = 64 << 10
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		p.Levels[i].FilterType = pebble.TableFilter
+		p.Levels[i].Compression = compression(i)
 	}
-	// What is flushed is soon compacted: compressing it would be work done twice.
-	p.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	return p
+}
+
+// compression of a level's blocks. What is flushed to level 0 is soon rewritten, so
+// compressing it would be work done twice.
+func compression(level int) func() *sstable.CompressionProfile {
+	profile := sstable.FastestCompression
+	if level == 0 {
+		profile = sstable.NoCompression
+	}
+	return func() *sstable.CompressionProfile { return profile }
 }
 
 func (e *Engine) listener(o Options) *pebble.EventListener {

@@ -16,9 +16,11 @@ const (
 	// compactRecords is how many revision records one step deals with: a
 	// fraction of a millisecond during which no entry is applied.
 	compactRecords = 256
-	// compactRest is the pause between steps as a multiple of a step's time, so
-	// that removal never takes more than its share of the writer.
-	compactRest = 2
+	// compactRest is the pause for steps as a multiple of their time, so that removal
+	// takes no more than its share while clients write. Pauses are saved up to
+	// compactNap, since a timer cannot wait much less than a millisecond.
+	compactRest = 1
+	compactNap  = 2 * time.Millisecond
 )
 
 func (f *FSM) kickCompactor() {
@@ -58,8 +60,9 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 			zap.Int64("compact-revision", h.Compacted))
 	}
 	removed := 0
+	var owed time.Duration
 	for {
-		stepBegin := time.Now()
+		stepBegin, applied := time.Now(), f.Applied()
 		n, done, err := f.compactStep()
 		if err != nil {
 			return err
@@ -67,8 +70,11 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		if removed += n; done {
 			break
 		}
-		if err := rest(ctx, compactRest*time.Since(stepBegin)); err != nil {
-			return err
+		if owed = f.restOwed(owed+compactRest*time.Since(stepBegin), applied); owed >= compactNap {
+			if err := rest(ctx, owed); err != nil {
+				return err
+			}
+			owed = 0
 		}
 	}
 	f.cfg.Logger.Info("finished scheduled compaction", zap.Int64("compact-revision", f.store.CompactionFinished()),
@@ -78,6 +84,15 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 	}
 	f.releasePhysical()
 	return nil
+}
+
+// restOwed is how long the compactor should rest after a step that began at an
+// applied index: not at all while nobody writes.
+func (f *FSM) restOwed(owed time.Duration, appliedBefore uint64) time.Duration {
+	if f.Applied() == appliedBefore {
+		return 0
+	}
+	return owed
 }
 
 // compactStep makes one small batch of removals, between two groups of entries.

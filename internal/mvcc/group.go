@@ -42,12 +42,6 @@ type Group struct {
 	keyBuf, valueBuf []byte
 }
 
-// spillBytes is the batch size at which a request that deletes a range commits
-// what it has so far. Nobody sees it before the group is published, and a crash
-// in between is harmless: the entry is applied again, reads as of the revision
-// before it, and writes the same versions once more.
-const spillBytes = 32 << 20
-
 // maxGroupEventBytes bounds the events held for a request that deletes a huge
 // range.
 const maxGroupEventBytes = 64 << 20
@@ -292,10 +286,11 @@ func attachedKeys(src engine.Reader, lease int64, f func(key []byte) error) erro
 	return nil
 }
 
-// spill commits what a long request has collected so far.
+// spill commits what a long request has collected so far. Nobody sees it before
+// the group is published; after a crash in between, Open undoes it.
 func (r *request) spill() error {
 	g := r.g
-	if g.batch.Len() < spillBytes {
+	if g.batch.Len() < g.store.spillBytes {
 		return nil
 	}
 	if err := g.store.engine.Commit(g.batch); err != nil {

@@ -68,6 +68,7 @@ func runModel(t *rapid.T, keys []string, load int) {
 		"step2":   r.actStep,
 		"flush":   r.actFlush,
 		"crash":   r.actCrash,
+		"die":     r.actDie,
 		"reopen":  r.actReopen,
 		"look":    r.actLook,
 	})
@@ -83,6 +84,10 @@ type modelRun struct {
 	engine *engine.Engine
 	store  *Store
 	leases testLeases
+	// spillBytes is the size at which a long request commits a part of itself.
+	spillBytes int
+	// dying tells that the next group is to be cut short by a crash.
+	dying bool
 	// log is every request since the beginning, as the raft log would have it.
 	log []logged
 	// applied is the index in log of the first request that is not applied.
@@ -104,7 +109,8 @@ var appliedKey = engine.Key(engine.ClassMeta, []byte("applied"))
 
 func newModelRun(t *rapid.T, keys []string) *modelRun {
 	m := newModel()
-	r := &modelRun{t: t, m: m, d: newDrawer(t, m, keys), fs: vfs.NewCrashableMem()}
+	r := &modelRun{t: t, m: m, d: newDrawer(t, m, keys), fs: vfs.NewCrashableMem(),
+		spillBytes: rapid.SampledFrom([]int{0, 1, 300}).Draw(t, "spill")}
 	r.open()
 	return r
 }
@@ -121,7 +127,7 @@ func (r *modelRun) open() {
 	r.engine, err = engine.Open("db", engine.Options{FS: r.fs, CacheBytes: 1 << 20, MemTableBytes: 128 << 10})
 	r.must(err)
 	// A cache of a few entries, so that both it and the engine are asked.
-	r.store, err = Open(r.engine, Options{CacheBytes: cacheShards * 400})
+	r.store, err = Open(r.engine, Options{CacheBytes: cacheShards * 400, SpillBytes: r.spillBytes})
 	r.must(err)
 	r.hashWant, r.m.hashes, r.applied = false, nil, 0
 	v, err := r.engine.Get(appliedKey)
@@ -135,7 +141,11 @@ func (r *modelRun) open() {
 	}
 }
 
-func (r *modelRun) close() { r.engine.Close() }
+// close does not mind iterators that a failed test has left open.
+func (r *modelRun) close() {
+	defer func() { _ = recover() }()
+	r.engine.Close()
+}
 
 func (r *modelRun) applyLease(req *pb.InternalRaftRequest) {
 	if g := req.LeaseGrant; g != nil {
@@ -186,6 +196,13 @@ func (r *modelRun) catchUp(fresh bool) {
 				r.applied++
 				break
 			}
+		}
+		if r.dying {
+			r.dying, fresh = false, false
+			r.must(r.engine.Flush())
+			g.Discard()
+			r.crash()
+			continue
 		}
 		r.must(g.Seal())
 		r.must(g.Batch().Set(appliedKey, binary.BigEndian.AppendUint64(nil, uint64(r.applied)), nil))
@@ -483,15 +500,28 @@ func (r *modelRun) sameStored() {
 func (r *modelRun) actFlush(*rapid.T) { r.must(r.engine.Flush()) }
 
 // actCrash loses what was not flushed, and applies the log from there.
-func (r *modelRun) actCrash(t *rapid.T) {
+func (r *modelRun) actCrash(*rapid.T) {
+	r.crash()
+	r.catchUp(false)
+	r.must(r.store.Check(context.Background()))
+}
+
+// actDie crashes while a group is applied, with all that it has committed so far
+// on the disk.
+func (r *modelRun) actDie(t *rapid.T) {
+	r.dying = true
+	r.actApply(t)
+	r.must(r.store.Check(context.Background()))
+}
+
+func (r *modelRun) crash() {
 	clone := r.fs.CrashClone(vfs.CrashCloneCfg{
-		UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "unsynced"),
-		RNG:                 rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)),
+		UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(r.t, "unsynced"),
+		RNG:                 rand.New(rand.NewPCG(rapid.Uint64().Draw(r.t, "seed"), 0)),
 	})
 	r.must(r.engine.Close())
 	r.fs = clone
 	r.open()
-	r.catchUp(false)
 	r.must(r.store.Check(context.Background()))
 }
 

@@ -14,9 +14,15 @@ import (
 type Options struct {
 	// CacheBytes bounds the cache of newest versions; default 24 MiB.
 	CacheBytes int64
+	// SpillBytes is the batch size at which a request that deletes many keys
+	// commits what it has so far; default 32 MiB.
+	SpillBytes int
 }
 
-const defaultCacheBytes = 24 << 20
+const (
+	defaultCacheBytes = 24 << 20
+	defaultSpillBytes = 32 << 20
+)
 
 // Names of the store's meta records.
 const (
@@ -27,8 +33,9 @@ const (
 // Store is the key space of one member. One writer (through Group) and any
 // number of readers (through View) may use it at once.
 type Store struct {
-	engine *engine.Engine
-	cache  *newest
+	engine     *engine.Engine
+	cache      *newest
+	spillBytes int
 
 	// current and compacted are what readers see; the writer stores them. A
 	// reader opens its iterator first and looks at compacted afterwards.
@@ -52,7 +59,10 @@ func Open(e *engine.Engine, o Options) (*Store, error) {
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes
 	}
-	s := &Store{engine: e, cache: newNewest(o.CacheBytes)}
+	if o.SpillBytes == 0 {
+		o.SpillBytes = defaultSpillBytes
+	}
+	s := &Store{engine: e, cache: newNewest(o.CacheBytes), spillBytes: o.SpillBytes}
 	current := int64(1)
 	v, err := e.Get(engine.Key(engine.ClassMeta, []byte(metaRevision)))
 	switch {
@@ -72,6 +82,9 @@ func Open(e *engine.Engine, o Options) (*Store, error) {
 	}
 	s.current.Store(current)
 	s.compacted.Store(s.compaction.scheduled)
+	if err := s.undoSpilled(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

@@ -107,11 +107,11 @@ func (r *request) deleteRange(req *pb.DeleteRangeRequest) ([]byte, error) {
 	return append(wire.AppendInt(nil, tagDeleted, deleted), prevs...), nil
 }
 
-// scanKeys is how many keys a deletion passes before it may spill: no iterator
-// may be open over a batch that is committed.
+// scanKeys is how many keys a deletion passes before it looks anew.
 const scanKeys = 4096
 
-// eachLive calls remove for each live key of [start, end), in pieces.
+// eachLive calls remove for each live key of [start, end), in pieces: no iterator
+// may be open over a batch that is committed.
 func (r *request) eachLive(start, end []byte, remove func(key []byte, old version, fresh bool) error) error {
 	for more := true; more; {
 		n := 0
@@ -123,10 +123,14 @@ func (r *request) eachLive(start, end []byte, remove func(key []byte, old versio
 				return false, err
 			}
 			key := bytes.Clone(engine.VersionUserKey(stored))
-			if n++; n == scanKeys {
-				start = append(bytes.Clone(key), 0)
+			if err := remove(key, old, false); err != nil {
+				return false, err
 			}
-			return n < scanKeys, remove(key, old, false)
+			if n++; n < scanKeys && r.g.batch.Len() < r.g.store.spillBytes {
+				return true, nil
+			}
+			start = append(key, 0)
+			return false, nil
 		})
 		if err != nil {
 			return err
