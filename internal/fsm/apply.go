@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"time"
 
 	"bowline/internal/engine"
 	"bowline/internal/mvcc"
@@ -27,6 +28,8 @@ type group struct {
 	entries int
 	bytes   int64
 	results []delivery
+	// since is when the last request of the group was done, for measuring.
+	since time.Duration
 	// after runs once the batch is committed and the revision published.
 	after []func()
 }
@@ -81,7 +84,7 @@ func (f *FSM) applyGroup(entries []*raftpb.Entry, conf ConfChanger) (int, error)
 			break
 		}
 		if g == nil {
-			g = &group{kv: f.store.Begin(leaseTable{f.leases}, own), conf: conf}
+			g = &group{kv: f.store.Begin(leaseTable{f.leases}, own), conf: conf, since: f.elapsed()}
 		}
 		if err := f.applyEntry(g, e, req); err != nil {
 			return n, err
@@ -164,6 +167,7 @@ func (f *FSM) applyEntry(g *group, e *raftpb.Entry, req *pb.InternalRaftRequest)
 		return err
 	}
 	r.Revision = g.kv.Revision()
+	f.measure(g, req, &r)
 	if id != 0 {
 		g.results = append(g.results, delivery{id: id, result: r})
 	}
@@ -180,9 +184,11 @@ func (f *FSM) commit(g *group) error {
 	if err := b.Set(metaKey(metaApplied), g.last.encode(), nil); err != nil {
 		return fmt.Errorf("fsm: build a batch: %w", err)
 	}
+	size := b.Len()
 	if err := f.engine.Commit(b); err != nil {
 		return err
 	}
+	f.measureCommit(g, size)
 	events, complete := g.kv.Publish()
 	if g.last.Index <= f.position.Index {
 		panic(fmt.Sprintf("fsm: applied index would go from %d to %d", f.position.Index, g.last.Index))

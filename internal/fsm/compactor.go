@@ -77,6 +77,8 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 			owed = 0
 		}
 	}
+	f.stats.Compactions.Observe(time.Since(begin))
+	f.stats.CompactedAt.Store(time.Now().Unix())
 	f.cfg.Logger.Info("finished scheduled compaction", zap.Int64("compact-revision", f.store.CompactionFinished()),
 		zap.Int("removed", removed), zap.Duration("took", time.Since(begin)))
 	if err := f.engine.Flush(); err != nil {
@@ -99,6 +101,7 @@ func (f *FSM) restOwed(owed time.Duration, appliedBefore uint64) time.Duration {
 func (f *FSM) compactStep() (removed int, done bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	begin := time.Now()
 	b := f.engine.NewBatch()
 	p, err := f.store.CompactStep(b, compactRecords)
 	if err != nil {
@@ -109,6 +112,7 @@ func (f *FSM) compactStep() (removed int, done bool, err error) {
 		return 0, false, err
 	}
 	f.store.CompactStepDone(p)
+	f.stats.CompactionSteps.Observe(time.Since(begin))
 	return p.Removed, p.Done, nil
 }
 

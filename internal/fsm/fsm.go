@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"bowline/internal/cluster"
 	"bowline/internal/engine"
@@ -47,8 +48,13 @@ type Config struct {
 	// EmptyEntry is called for the entry that opens a leader's term.
 	EmptyEntry func(term uint64)
 	// Fatal is called when the background work cannot go on.
-	Fatal  func(error)
-	Logger *zap.Logger
+	Fatal func(error)
+	// Elapsed is a monotonic clock, for measuring alone: what is written never
+	// depends on it. nil measures nothing.
+	Elapsed func() time.Duration
+	// SlowApply is from when a request is worth a warning.
+	SlowApply time.Duration
+	Logger    *zap.Logger
 }
 
 // FSM is the replicated state of a member.
@@ -77,7 +83,7 @@ type FSM struct {
 	members   atomic.Pointer[cluster.View]
 	alarms    atomic.Pointer[[]*pb.AlarmMember]
 	version   atomic.Pointer[string]
-	lastApply atomic.Int64
+	stats     *Stats
 
 	compact chan struct{}
 	stop    context.CancelFunc
@@ -103,7 +109,7 @@ func Open(cfg Config) (*FSM, error) {
 		return nil, err
 	}
 	f := &FSM{cfg: cfg, engine: cfg.Engine, store: store, leases: lease.NewTable(cfg.MinLeaseTTL),
-		compact: make(chan struct{}, 1)}
+		compact: make(chan struct{}, 1), stats: newStats()}
 	if f.position, err = ReadApplied(cfg.Engine, false); err != nil {
 		return nil, err
 	}

@@ -150,6 +150,8 @@ func (f *FSM) applyLeaseGrant(g *group, req *pb.LeaseGrantRequest) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
+	f.stats.LeasesGranted.Add(1)
+	f.stats.LeaseTTLs.Add(l.TTL)
 	g.after = append(g.after, func() { f.cfg.LeaseGranted(l.ID, l.TTL) })
 	body := wire.AppendInt(nil, tagLeaseID, l.ID)
 	return wire.AppendInt(body, tagLeaseTTL, l.TTL), set(g.kv.Batch(), leaseKey(l.ID), l.Append(nil))
@@ -165,6 +167,7 @@ func (f *FSM) applyLeaseRevoke(g *group, req *pb.LeaseRevokeRequest) error {
 	if err := f.leases.Revoke(req.ID); err != nil {
 		return err
 	}
+	f.stats.LeasesRevoked.Add(1)
 	g.after = append(g.after, func() { f.cfg.LeaseRevoked(req.ID) })
 	return g.kv.Batch().Delete(leaseKey(req.ID), nil)
 }
