@@ -58,7 +58,7 @@ const (
 	blockBytes           = 16 << 10
 	// A flush that cannot keep up must stop writers before memory does; this
 	// many memtables may wait.
-	memTablesWaiting = 4
+	memTablesWaiting = 3
 )
 
 // Engine is an open store. All methods may be called concurrently, except that

@@ -99,7 +99,7 @@ func (m *Member) start(ctx context.Context) error {
 	run, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	m.hub = watch.NewHub(watch.Config{
-		History: m.fsm.Store(), FragmentBytes: m.cfg.MaxRequestBytes + 512<<10,
+		History: m.fsm.Store(), Window: feedBytes, FragmentBytes: m.cfg.MaxRequestBytes + 512<<10,
 		ProgressInterval: m.cfg.WatchProgressInterval, Logger: m.log,
 	})
 	m.goRun(func() { _ = m.hub.Run(run) })
@@ -117,6 +117,10 @@ func (m *Member) start(ctx context.Context) error {
 		zap.String("cluster-id", hex(m.id.clusterID)))
 	return m.serve()
 }
+
+// feedBytes is how much of the latest events is held for watchers; those who are
+// further behind read the engine.
+const feedBytes = 8 << 20
 
 func (m *Member) goRun(f func()) {
 	m.running.Add(1)

@@ -28,7 +28,7 @@ type readWaiter struct {
 // before whatever was acknowledged thanks to it. An entry of the own term is needed because what former terms
 // committed and acknowledged is only known to be committed then.
 func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
-	if index := n.readIndex.Load(); index != 0 {
+	if index, ok := n.TryReadIndex(); ok {
 		return index, nil
 	}
 	w := n.readWaiters.Get().(*readWaiter)
@@ -46,6 +46,12 @@ func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
 	case <-ctx.Done():
 		return 0, ctx.Err() // the waiter is left to the answer that may still come
 	}
+}
+
+// TryReadIndex is the fast path of ReadIndex alone; false means that ReadIndex would have to wait.
+func (n *Node) TryReadIndex() (index uint64, ok bool) {
+	index = n.readIndex.Load()
+	return index, index != 0
 }
 
 // readRound is a question to the cluster on behalf of all readers that had come when it was first asked. An answer to any

@@ -67,6 +67,8 @@ func learnerServes(method string, req any) bool {
 }
 
 func (m *member) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	m.calls.Add(1)
+	defer m.calls.Add(-1)
 	count := m.Metrics.started(info.FullMethod)
 	if err := m.admit(ctx, "unary", info.FullMethod, req); err != nil {
 		count.handled(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"bowline/internal/rpc/electionpb"
@@ -50,6 +51,8 @@ const streamWorkers = 128
 type Service struct {
 	*grpc.Server
 	health *health.Server
+	// unary is the number of unary calls under way.
+	unary *atomic.Int64
 }
 
 // New registers all services. The caller serves listeners and stops it.
@@ -73,7 +76,7 @@ func New(c Config) *Service {
 	if c.TLS != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(c.TLS)))
 	}
-	s := &Service{Server: grpc.NewServer(opts...), health: health.NewServer()}
+	s := &Service{Server: grpc.NewServer(opts...), health: health.NewServer(), unary: &m.calls}
 	s.RegisterService(kvDesc(), c.Server)
 	s.RegisterService(watchDesc(), m)
 	pb.RegisterLeaseServer(s, &leases{server: c.Server})
@@ -89,7 +92,10 @@ func New(c Config) *Service {
 }
 
 // member is what the interceptors and the watch service know of the member.
-type member struct{ Config }
+type member struct {
+	Config
+	calls atomic.Int64 // unary ones under way
+}
 
 func (m *member) NewWatchStream() *watch.Stream { return m.Watch.NewStream() }
 
@@ -129,8 +135,9 @@ func (m *member) cutWithoutLeader(ctx context.Context, cancel context.CancelCaus
 	}
 }
 
-// StopWithin stops serving: it lets calls under way finish until ctx ends, then
-// cuts them off. Streams are told first that the member goes.
+// StopWithin stops serving: no new calls are taken, and unary ones under way may
+// finish until ctx ends. Streams never finish by themselves, so they are cut off
+// as soon as no unary call is left.
 func (s *Service) StopWithin(ctx context.Context) {
 	s.health.Shutdown()
 	done := make(chan struct{})
@@ -138,10 +145,27 @@ func (s *Service) StopWithin(ctx context.Context) {
 		s.GracefulStop()
 		close(done)
 	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		s.Stop()
-		<-done
+	t := time.NewTicker(idleCheck)
+	defer t.Stop()
+	for idle := 0; idle < idleChecks; {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+			idle = idleChecks
+		case <-t.C:
+			if idle++; s.unary.Load() > 0 {
+				idle = 0
+			}
+		}
 	}
+	s.Stop()
+	<-done
 }
+
+// A stopping server is idle when it was found without unary calls this often at
+// this interval: clients need a moment to hear that it goes away.
+const (
+	idleCheck  = 20 * time.Millisecond
+	idleChecks = 5
+)

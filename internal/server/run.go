@@ -105,6 +105,12 @@ func (s *Server) demote() {
 // Join publishes this member and decides the cluster version; it tries until it
 // has succeeded or ctx ends. Clients are served only after it.
 func (s *Server) Join(ctx context.Context) error {
+	for s.waitForLeader(ctx) != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.cfg.Logger.Warn("waiting for a leader")
+	}
 	steps := []struct {
 		what string
 		do   func(context.Context) error

@@ -25,6 +25,7 @@ type Node interface {
 	ProposeAsync(data []byte, refused func(error))
 	ProposeConfChange(ctx context.Context, cc *raftpb.ConfChange) error
 	ReadIndex(ctx context.Context) (uint64, error)
+	TryReadIndex() (index uint64, ok bool)
 	Status() node.Status
 	LeaderChanged() <-chan struct{}
 }
@@ -220,23 +221,27 @@ func (s *Server) countFailure(err error) {
 // readIndex waits until everything that was committed when it was called has been
 // applied here.
 func (s *Server) readIndex(ctx context.Context) error {
-	index, err := s.node.ReadIndex(ctx)
-	if err != nil {
-		return s.readError(ctx, err)
-	}
-	if index <= s.fsm.Applied() {
+	if index, ok := s.node.TryReadIndex(); ok && index <= s.fsm.Applied() {
 		return nil
 	}
-	return s.applied.wait(ctx, index)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.RequestTimeout(), ErrTimeout)
+	defer cancel()
+	index, err := s.node.ReadIndex(ctx)
+	if err == nil {
+		err = s.applied.wait(ctx, index)
+	}
+	return s.readError(ctx, err)
 }
 
 func (s *Server) readError(ctx context.Context, err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, node.ErrStopped):
 		return ErrStopped
 	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, node.ErrNoLeader), errors.Is(err, node.ErrProposalDropped), errors.Is(err, context.DeadlineExceeded):
+		return context.Cause(ctx)
+	case errors.Is(err, node.ErrNoLeader), errors.Is(err, node.ErrProposalDropped):
 		return ErrTimeout
 	}
 	return err
