@@ -1,0 +1,41 @@
+# Needs Go and a C compiler (for race); generate also needs protoc 3.21.12, which
+# is Debian's.
+GO       ?= go
+FUZZTIME ?= 30s
+BENCH    ?= .
+TOOLS    := $(CURDIR)/bin/tools
+
+.PHONY: build test race lint fuzz bench generate clean
+
+build: ## the programs, into bin/
+	$(GO) build -o bin/ ./cmd/...
+
+test: ## everything that needs nothing but Go
+	$(GO) vet ./...
+	$(GO) test -p 4 -timeout 10m ./...
+
+race: ## the packages with goroutines, and a server built with the detector under the client's tests
+	$(GO) test -race -short -timeout 20m ./internal/... ./tests/compat ./tests/conformance
+
+lint: ## the house rules
+	$(GO) vet ./...
+	$(GO) test ./internal/lint
+
+fuzz: ## each fuzz target for FUZZTIME
+	@grep -rHoE --include='*_test.go' '^func Fuzz\w+' . | sed 's/func //' | while IFS=: read -r file target; do \
+		echo "$$file $$target" && \
+		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null || exit 1; \
+	done
+
+bench: ## benchmarks whose names match BENCH
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...
+
+generate: ## the Go code of our .proto files
+	GOBIN=$(TOOLS) $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go
+	GOBIN=$(TOOLS) $(GO) install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0
+	cd internal/rpc && PATH=$(TOOLS):$$PATH protoc -I . -I protoinclude \
+		--go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative \
+		lockpb/lock.proto electionpb/election.proto
+
+clean:
+	rm -rf bin
