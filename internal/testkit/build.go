@@ -29,7 +29,7 @@ func Root() (string, error) {
 }
 
 // Build compiles the command ./cmd/name of this module into dir and returns the
-// path of the program. An error that is fs.ErrNotExist says that the module has
+// path of the program, which has the race detector if the test has. An error that is fs.ErrNotExist says that the module has
 // no such command.
 func Build(dir, name string) (string, error) {
 	root, err := Root()
@@ -44,7 +44,11 @@ func Build(dir, name string) (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, name)
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./cmd/"+name)
+	args := []string{"build", "-buildvcs=false", "-o", program}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/"+name)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", name, err, out)

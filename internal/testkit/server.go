@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -140,11 +142,22 @@ func (s *Server) ask(ctx context.Context) error {
 	return err
 }
 
-// Stop asks the server to end, as an operator would, and releases its ports.
+// Stop asks the server to end, as an operator would, and releases its ports. It
+// reports what went wrong in the server's life.
 func (s *Server) Stop() error {
-	err := s.signalAndWait(syscall.SIGTERM)
-	s.release()
-	return err
+	defer s.release()
+	select {
+	case <-s.ended:
+		return fmt.Errorf("the server had ended by itself (%v); its log ends with:\n%s", s.cmd.ProcessState, s.Log(40))
+	default:
+	}
+	if err := s.signalAndWait(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if log := s.Log(math.MaxInt); strings.Contains(log, "WARNING: DATA RACE") {
+		return fmt.Errorf("a data race in the server:\n%s", log)
+	}
+	return nil
 }
 
 // Kill ends the server by force and releases its ports. It is allowed after Stop.
