@@ -213,7 +213,7 @@ func (f *FSM) commit(g *group) error {
 	}
 	for more := true; more; {
 		var err error
-		if more, err = f.store.SplitLeaf(); err != nil {
+		if more, err = f.store.BalanceLeaves(); err != nil {
 			return err
 		}
 	}

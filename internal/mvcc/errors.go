@@ -8,6 +8,9 @@ var (
 	ErrFutureRevision = errors.New("etcdserver: mvcc: required revision is a future revision")
 	ErrKeyNotFound    = errors.New("etcdserver: key not found")
 	ErrLeaseNotFound  = errors.New("etcdserver: requested lease not found")
+	// ErrAnswerTooLarge refuses a range whose answer no message can carry; a
+	// limit, or RangeStream, is the way.
+	ErrAnswerTooLarge = errors.New("grpc: trying to send message larger than max (2147483647)")
 )
 
 // ErrViewStale tells that a view of the newest revision was overtaken by a

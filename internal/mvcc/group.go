@@ -100,8 +100,11 @@ func (g *Group) Publish() (events []Event, complete bool) {
 	s := g.store
 	s.mu.Lock()
 	for i, d := range g.deltas {
-		if s.leaves.counts[i] += d; s.leaves.counts[i] > leafKeys {
-			s.oversized = true
+		before := s.leaves.counts[i]
+		s.leaves.counts[i] += d
+		s.oversized = s.oversized || s.leaves.counts[i] > leafKeys
+		if before >= smallLeaf && s.leaves.counts[i] < smallLeaf {
+			s.emptied++
 		}
 	}
 	if was := s.current.Load(); g.revision < was {
@@ -304,67 +307,4 @@ func (r *request) spill() error {
 	g.batch = g.store.engine.NewIndexedBatch()
 	g.src = g.batch
 	return nil
-}
-
-// SplitLeaf splits one count leaf that has grown too large, in a batch of its
-// own, which it commits. It reports whether there may be more to split. Writer
-// only, between groups.
-func (s *Store) SplitLeaf() (bool, error) {
-	if !s.oversized {
-		return false, nil
-	}
-	at := -1
-	for i, n := range s.leaves.counts {
-		if n > leafKeys {
-			at = i
-			break
-		}
-	}
-	if at < 0 {
-		s.oversized = false
-		return false, nil
-	}
-	start := s.leaves.borders[at]
-	var end []byte
-	if at+1 < len(s.leaves.borders) {
-		end = s.leaves.borders[at+1]
-	}
-	it, err := newVersionIter(s.engine, start, end)
-	if err != nil {
-		return false, err
-	}
-	defer it.Close()
-	half := s.leaves.counts[at] / 2
-	var border []byte
-	n := int64(0)
-	err = walk(it, s.current.Load(), func(stored, _ []byte) bool {
-		if n == half {
-			border = bytes.Clone(engine.VersionUserKey(stored))
-			return false
-		}
-		n++
-		return true
-	})
-	if err != nil {
-		return false, err
-	}
-	if border == nil {
-		panic(fmt.Sprintf("mvcc: count leaf at %q should hold %d keys but has %d", start, s.leaves.counts[at], n))
-	}
-	rest := s.leaves.counts[at] - half
-	b := s.engine.NewBatch()
-	if err := b.Set(engine.Key(engine.ClassCount, start), appendCount(half), nil); err != nil {
-		return false, err
-	}
-	if err := b.Set(engine.Key(engine.ClassCount, border), appendCount(rest), nil); err != nil {
-		return false, err
-	}
-	if err := s.engine.Commit(b); err != nil {
-		return false, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leaves.counts[at] = half
-	s.leaves.insert(at+1, border, rest)
-	return true, nil
 }

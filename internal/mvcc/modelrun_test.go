@@ -217,7 +217,7 @@ func (r *modelRun) catchUp(fresh bool) {
 		}
 		for more := true; more; {
 			var err error
-			more, err = r.store.SplitLeaf()
+			more, err = r.store.BalanceLeaves()
 			r.must(err)
 		}
 	}

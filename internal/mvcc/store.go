@@ -45,8 +45,10 @@ type Store struct {
 	// mu guards leaves, and makes them change together with current.
 	mu     sync.RWMutex
 	leaves leaves
-	// oversized tells that a leaf may have to be split; only the writer uses it.
+	// oversized tells that a leaf may have to be split, emptied how many have become
+	// small; only the writer uses them.
 	oversized bool
+	emptied   int
 
 	compaction compaction
 	hashes     hashCache

@@ -80,7 +80,7 @@ func (h *testStore) finish(g *Group) {
 	h.events = append(h.events, events...)
 	for more := true; more; {
 		var err error
-		if more, err = h.store.SplitLeaf(); err != nil {
+		if more, err = h.store.BalanceLeaves(); err != nil {
 			h.t.Fatal(err)
 		}
 	}

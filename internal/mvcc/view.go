@@ -3,6 +3,7 @@ package mvcc
 import (
 	"bytes"
 	"context"
+	"math"
 
 	"bowline/internal/engine"
 	"bowline/internal/wire"
@@ -127,6 +128,9 @@ func (v View) rangeMany(ctx context.Context, req *pb.RangeRequest, end []byte, a
 		walked++
 		if err := c.add(value[1:]); err != nil {
 			return false, err
+		}
+		if a.Len() > math.MaxInt32 {
+			return false, ErrAnswerTooLarge
 		}
 		return !c.enough(), nil
 	})
