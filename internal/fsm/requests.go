@@ -282,6 +282,13 @@ func (f *FSM) AuthRevision() uint64 {
 	return f.auth.revision
 }
 
+// HasUser tells whether a user of this name is stored.
+func (f *FSM) HasUser(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.auth.users[name] != nil
+}
+
 func (f *FSM) applyClusterVersion(g *group, version string) error {
 	f.cfg.Logger.Info("updated cluster version", zap.String("cluster-version", version),
 		zap.String("from", f.ClusterVersion()))

@@ -94,12 +94,13 @@ func socketOptions(cfg *Config) func(network, address string, c syscall.RawConn)
 
 // serve begins to serve clients.
 func (m *Member) serve() error {
-	metrics := rpc.NewMetrics()
+	metrics := rpc.NewMetrics(m.cfg.ExtensiveMetrics)
 	m.rpc = rpc.New(rpc.Config{
 		Server: m.server, Watch: m.hub, Snapshot: m, Metrics: metrics,
 		MaxRequestBytes: m.cfg.MaxRequestBytes, MaxConcurrentStreams: m.cfg.MaxConcurrentStreams,
 		ElectionTimeout:  m.cfg.electionTimeout(),
 		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
+		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	})
 	api := httpapi.New(probed{m}, requestTimeout(&m.cfg))
 	full := m.clientMux(api, metrics)

@@ -40,6 +40,7 @@ type Member struct {
 	front  *front
 
 	metrics  *walMetrics
+	started  time.Time
 	flushed  chan struct{}
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -58,12 +59,15 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	m := &Member{cfg: cfg, log: cfg.Logger, flushed: make(chan struct{}, 1), failure: make(chan error, 1)}
-	m.metrics = newWALMetrics()
+	m.metrics, m.started = newWALMetrics(), time.Now()
 	if err := m.start(ctx); err != nil {
 		return nil, errors.Join(err, m.Stop())
 	}
 	return m, nil
 }
+
+// elapsed is how long the member has been running.
+func (m *Member) elapsed() time.Duration { return time.Since(m.started) }
 
 // Failed delivers the reason why the member cannot go on.
 func (m *Member) Failed() <-chan error { return m.failure }
@@ -210,7 +214,7 @@ func (m *Member) fsmConfig() fsm.Config {
 		MinLeaseTTL: lease.MinTTL(m.cfg.electionTimeout()),
 		Deliver:     m.server.Deliver, Publish: m.publish,
 		LeaseGranted: m.server.LeaseGranted, LeaseRevoked: m.server.LeaseRevoked, EmptyEntry: m.server.EmptyEntry,
-		Fatal: m.fail, Logger: m.log,
+		Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	}
 }
 

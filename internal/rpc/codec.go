@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"bowline/internal/wire"
 
@@ -10,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// codec is what the gRPC server encodes and decodes with.
-type codec struct{}
+// codec is what the gRPC server encodes and decodes with, counting bytes.
+type codec struct{ received, sent *atomic.Int64 }
 
 // encoded is a message in parts that are encoded already and shared with others:
 // nobody may modify them.
@@ -26,7 +27,15 @@ type request struct {
 
 func (codec) Name() string { return "proto" }
 
-func (codec) Marshal(v any) (mem.BufferSlice, error) {
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	out, err := encode(v)
+	if err == nil {
+		c.sent.Add(int64(out.Len()))
+	}
+	return out, err
+}
+
+func encode(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *wire.Answer:
 		return answerBuffers(m), nil
@@ -69,7 +78,8 @@ func (chunkPool) Put(b *[]byte)     { wire.PutChunk(b) }
 
 // Unmarshal decodes a received message. gRPC frees data afterwards, so nothing
 // of it is kept.
-func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	c.received.Add(int64(data.Len()))
 	switch m := v.(type) {
 	case *request:
 		m.raw = data.Materialize()

@@ -3,7 +3,9 @@ package rpc
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"bowline/internal/server"
@@ -74,8 +76,14 @@ func (m *member) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		count.handled(err)
 		return nil, err
 	}
+	if count.notBuilt != nil {
+		count.handled(count.notBuilt)
+		return nil, count.notBuilt
+	}
+	began := time.Since(m.started)
 	resp, err := handle(ctx, req)
 	count.handled(err)
+	m.finished(ctx, count, &call{method: info.FullMethod, req: req, resp: resp, err: err, took: time.Since(m.started) - began})
 	return resp, err
 }
 
@@ -83,6 +91,8 @@ func (m *member) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	count := m.Metrics.started(info.FullMethod)
 	err := m.admit(stream.Context(), "stream", info.FullMethod, nil)
 	if err == nil {
+		began := time.Now()
+		defer func() { m.Metrics.handledIn(count, time.Since(began)) }()
 		err = handle(srv, &countedStream{ServerStream: stream, count: count})
 	}
 	if errors.Is(err, context.Canceled) {
@@ -102,6 +112,8 @@ func (s *countedStream) SendMsg(m any) error {
 	err := s.ServerStream.SendMsg(m)
 	if err == nil {
 		s.count.sent.Add(1)
+	} else if s.Context().Err() == nil {
+		s.count.sendFailures.Add(1)
 	}
 	return err
 }
@@ -110,6 +122,8 @@ func (s *countedStream) RecvMsg(m any) error {
 	err := s.ServerStream.RecvMsg(m)
 	if err == nil {
 		s.count.received.Add(1)
+	} else if !errors.Is(err, io.EOF) && s.Context().Err() == nil {
+		s.count.receiveFailures.Add(1)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"bowline/internal/watch"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -37,6 +38,10 @@ type Config struct {
 	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
 	// TLS is nil for plain text.
 	TLS *tls.Config
+	// SlowRequest is from when a unary call, SlowApply from when the work of a read
+	// is worth a warning.
+	SlowRequest, SlowApply time.Duration
+	Logger                 *zap.Logger
 }
 
 // messageOverhead is how much longer than a proposal a received message may be.
@@ -57,9 +62,12 @@ type Service struct {
 
 // New registers all services. The caller serves listeners and stops it.
 func New(c Config) *Service {
-	m := &member{Config: c}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	m := &member{Config: c, started: time.Now()}
 	opts := []grpc.ServerOption{
-		grpc.ForceServerCodecV2(codec{}),
+		grpc.ForceServerCodecV2(codec{&c.Metrics.receivedBytes, &c.Metrics.sentBytes}),
 		grpc.MaxRecvMsgSize(c.MaxRequestBytes + messageOverhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
@@ -94,7 +102,8 @@ func New(c Config) *Service {
 // member is what the interceptors and the watch service know of the member.
 type member struct {
 	Config
-	calls atomic.Int64 // unary ones under way
+	calls   atomic.Int64 // unary ones under way
+	started time.Time    // for measuring
 }
 
 func (m *member) NewWatchStream() *watch.Stream { return m.Watch.NewStream() }

@@ -96,7 +96,7 @@ func (s *Server) LeaseKeepAlive(ctx context.Context, id int64) (*pb.LeaseKeepAli
 		}
 		if gone == nil {
 			resp.TTL = ttl
-			s.renewed.Add(1)
+			s.stats.LeasesRenewed.Add(1)
 			return resp, err
 		}
 		select {

@@ -51,16 +51,12 @@ func (s *Server) raiseNoSpace(ctx context.Context) error {
 func (s *Server) Status() *pb.StatusResponse {
 	st := s.node.Status()
 	size := s.cfg.Engine.Size()
-	quota := s.cfg.QuotaBytes
-	if quota == 0 {
-		quota = DefaultQuotaBytes
-	}
 	resp := &pb.StatusResponse{
 		Header:           s.header(s.store.Revision()),
 		Version:          Version,
 		DbSize:           size.Total,
 		DbSizeInUse:      size.Live,
-		DbSizeQuota:      quota,
+		DbSizeQuota:      s.Quota(),
 		Leader:           st.Leader,
 		RaftIndex:        st.Commit,
 		RaftTerm:         st.Term,
@@ -91,6 +87,7 @@ func (s *Server) Revision() int64 { return s.store.Revision() }
 
 // HashKV answers with etcd's hash of the key space at a revision.
 func (s *Server) HashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, error) {
+	defer timed(s.stats.KVHashes)()
 	h, current, err := s.store.HashKV(ctx, rev)
 	if err != nil {
 		return nil, err
@@ -103,6 +100,7 @@ func (s *Server) HashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, err
 // Hash answers with a checksum over everything that this member has stored, the
 // applied index left out. It compares only states of one implementation.
 func (s *Server) Hash(ctx context.Context) (*pb.HashResponse, error) {
+	defer timed(s.stats.Hashes)()
 	it, err := s.cfg.Engine.NewIter(&engine.IterOptions{LowerBound: engine.ClassStart(engine.ClassRevision)})
 	if err != nil {
 		return nil, fmt.Errorf("server: hash: %w", err)
@@ -127,6 +125,9 @@ func (s *Server) Hash(ctx context.Context) (*pb.HashResponse, error) {
 // Defragment has the engine give back space that it can, while it goes on
 // serving.
 func (s *Server) Defragment(ctx context.Context) error {
+	s.stats.Defragmenting.Add(1)
+	defer s.stats.Defragmenting.Add(-1)
+	defer timed(s.stats.Defrags)()
 	s.cfg.Logger.Info("starting defragment")
 	if err := s.cfg.Engine.Reclaim(ctx); err != nil {
 		s.cfg.Logger.Error("failed to defragment", zap.Error(err))

@@ -77,7 +77,7 @@ type Server struct {
 	leader  leaderTimes
 	failed  atomic.Int64
 	expired atomic.Int64
-	renewed atomic.Int64
+	stats   *Stats
 	// background counts revocations in flight.
 	background sync.WaitGroup
 }
@@ -87,7 +87,7 @@ func (s *Server) RequestTimeout() time.Duration { return s.cfg.RequestTimeout() 
 
 // New returns a server that can take results (Deliver) but no requests yet.
 func New(cfg Config, now time.Time) *Server {
-	return &Server{cfg: cfg, ids: newIDs(cfg.MemberID, now), waiters: newWaiters()}
+	return &Server{cfg: cfg, ids: newIDs(cfg.MemberID, now), waiters: newWaiters(), stats: newStats()}
 }
 
 // Attach gives the server the parts that are built after it. It must be called
@@ -240,8 +240,10 @@ func (s *Server) readError(ctx context.Context, err error) error {
 	case errors.Is(err, node.ErrStopped):
 		return ErrStopped
 	case ctx.Err() != nil:
+		s.stats.ReadIndexesSlow.Add(1)
 		return context.Cause(ctx)
 	case errors.Is(err, node.ErrNoLeader), errors.Is(err, node.ErrProposalDropped):
+		s.stats.ReadIndexesFailed.Add(1)
 		return ErrTimeout
 	}
 	return err

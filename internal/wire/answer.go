@@ -113,6 +113,39 @@ func (a *Answer) Bytes() []byte {
 	return append(out, a.cur...)
 }
 
+// EachField calls f with the number of each field of the message and, if it is a
+// varint, with its value. The answer must consist of whole fields, as one that is
+// built by Header, Message, Int and Bool does; f is not called for what follows
+// something else.
+func (a *Answer) EachField(f func(num protowire.Number, v uint64)) {
+	for _, p := range a.full {
+		if !eachField(p.data, f) {
+			return
+		}
+	}
+	eachField(a.cur, f)
+}
+
+func eachField(b []byte, f func(num protowire.Number, v uint64)) bool {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return false
+		}
+		var v uint64
+		if typ == protowire.VarintType {
+			v, _ = protowire.ConsumeVarint(b[n:])
+		}
+		m := protowire.ConsumeFieldValue(num, typ, b[n:])
+		if m < 0 {
+			return false
+		}
+		f(num, v)
+		b = b[n+m:]
+	}
+	return true
+}
+
 // Take hands each piece over, in order, and empties the answer. If chunk is not
 // nil, data is its beginning and the receiver gives it back with PutChunk.
 func (a *Answer) Take(f func(data []byte, chunk *[]byte)) {
