@@ -126,7 +126,7 @@ func TestWhatFollows(t *testing.T) {
 		{"--log-outputs=", func(c *Config) any { return c.Log.Outputs }, []string{"default"}},
 		{"--feature-gates=AllAlpha=true,PriorityRequest=false,AllBeta=false", func(c *Config) any { return c.Features }, Features{
 			CompactHashCheck: true, InitialCorruptCheck: true, LeaseCheckpoint: true, LeaseCheckpointPersist: true,
-			SetMemberLocalAddr: true, StopGRPCServiceOnDefrag: true}},
+			SetMemberLocalAddr: true, StopGRPCServiceOnDefrag: true, AllAlpha: true}},
 		{"--experimental-enable-lease-checkpoint --experimental-enable-lease-checkpoint-persist=1",
 			func(c *Config) any { return c.Features.LeaseCheckpoint && c.Features.LeaseCheckpointPersist }, true},
 		{"--experimental-txn-mode-write-with-shared-buffer=false",
@@ -156,7 +156,7 @@ func TestGateErrors(t *testing.T) {
 		}
 	}
 	gates := Features{PriorityRequest: true}.Gates()
-	if len(gates) != 9 || !slices.Contains(gates, Gate{"PriorityRequest", "ALPHA", true}) || !slices.Contains(gates, Gate{"FastLeaseKeepAlive", "BETA", false}) {
+	if len(gates) != 11 || !slices.Contains(gates, Gate{"PriorityRequest", "ALPHA", true}) || !slices.Contains(gates, Gate{"FastLeaseKeepAlive", "BETA", false}) {
 		t.Errorf("gates are %v", gates)
 	}
 }

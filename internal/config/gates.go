@@ -20,6 +20,8 @@ type Features struct {
 	SetMemberLocalAddr           bool
 	StopGRPCServiceOnDefrag      bool
 	TxnModeWriteWithSharedBuffer bool
+	// AllAlpha and AllBeta are what was said about the gates of a whole stage.
+	AllAlpha, AllBeta bool
 }
 
 // gate is a row of the table of feature gates.
@@ -72,7 +74,7 @@ type Gate struct {
 
 // Gates returns all gates, by name.
 func (f Features) Gates() []Gate {
-	all := []Gate{}
+	all := []Gate{{allAlpha, alpha, f.AllAlpha}, {allBeta, beta, f.AllBeta}}
 	for _, g := range gateTable() {
 		all = append(all, Gate{g.name, g.stage, *g.to(&f)})
 	}
@@ -97,7 +99,7 @@ func (g *gates) said(name string) bool {
 // resolve returns the gates that follow: those named, then those whose stage was
 // named, then the defaults.
 func (g *gates) resolve() Features {
-	var f Features
+	f := Features{AllAlpha: g.set[allAlpha], AllBeta: g.set[allBeta]}
 	for _, row := range gateTable() {
 		on, said := g.set[row.name]
 		if !said {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -73,6 +74,7 @@ type Engine struct {
 	// pending is about how many bytes are committed and not flushed, flushing how
 	// many of them the flush under way writes.
 	pending, flushing atomic.Int64
+	stats             *Stats
 }
 
 // Open opens or creates the store in dir.
@@ -89,7 +91,7 @@ func Open(dir string, o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	e := &Engine{dir: dir, fs: o.FS, cache: pebble.NewCache(o.CacheBytes)}
+	e := &Engine{dir: dir, fs: o.FS, cache: pebble.NewCache(o.CacheBytes), stats: newStats()}
 	db, err := pebble.Open(dir, e.pebbleOptions(o))
 	if err != nil {
 		e.cache.Unref()
@@ -152,6 +154,8 @@ func (e *Engine) listener(o Options) *pebble.EventListener {
 			}
 			e.pending.Add(-e.flushing.Swap(0))
 			e.flushes.Add(1)
+			e.stats.Flushes.Observe(i.TotalDuration)
+			e.stats.Commits.Observe(i.TotalDuration)
 			if o.OnFlush != nil {
 				o.OnFlush()
 			}
@@ -180,9 +184,11 @@ func (e *Engine) NewIndexedBatch() *Batch { return e.db.NewIndexedBatch() }
 // Commit makes b visible to readers. It becomes durable with the next flush.
 func (e *Engine) Commit(b *Batch) error {
 	e.pending.Add(int64(b.Len()))
+	began := time.Now()
 	if err := e.db.Apply(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("engine: commit batch: %w", err)
 	}
+	e.stats.Commits.Observe(time.Since(began))
 	return b.Close()
 }
 

@@ -79,11 +79,11 @@ type FSM struct {
 	// physical are those who wait for the removal up to a revision; mu guards it.
 	physical []physicalWaiter
 
-	applied   atomic.Uint64
-	members   atomic.Pointer[cluster.View]
-	alarms    atomic.Pointer[[]*pb.AlarmMember]
-	version   atomic.Pointer[string]
-	stats     *Stats
+	applied atomic.Uint64
+	members atomic.Pointer[cluster.View]
+	alarms  atomic.Pointer[[]*pb.AlarmMember]
+	version atomic.Pointer[string]
+	stats   *Stats
 
 	compact chan struct{}
 	stop    context.CancelFunc

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"time"
 
+	"bowline/internal/config"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
 )
@@ -50,6 +52,9 @@ type Config struct {
 	EnablePprof bool
 	// ExtensiveMetrics adds histograms of call latencies.
 	ExtensiveMetrics bool
+
+	// Gates are the feature gates, for the metrics.
+	Gates []config.Gate
 
 	// SlowRequest and SlowApply are from when a request is worth a warning.
 	SlowRequest, SlowApply time.Duration

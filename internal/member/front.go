@@ -103,7 +103,8 @@ func (m *Member) serve() error {
 		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	})
 	api := httpapi.New(probed{m}, requestTimeout(&m.cfg))
-	full := m.clientMux(api, metrics)
+	shown := metricsHandler(m.newRegistry(api, metrics))
+	full := m.clientMux(api, shown)
 	f := m.front
 	for i, l := range f.clients {
 		traffic := "grpc+http"
@@ -123,7 +124,7 @@ func (m *Member) serve() error {
 		f.goHTTP(m, l, full)
 	}
 	for _, l := range f.metrics {
-		f.goHTTP(m, l, m.metricsMux(api, metrics))
+		f.goHTTP(m, l, metricsMux(api, shown))
 	}
 	for i, l := range f.peers {
 		mux := http.NewServeMux()

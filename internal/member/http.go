@@ -5,12 +5,14 @@ import (
 	"net/http"
 
 	"bowline/internal/httpapi"
-	"bowline/internal/rpc"
+	"bowline/internal/node"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+	"go.uber.org/zap"
 )
 
 // probed is the member as the HTTP API sees it.
@@ -30,29 +32,64 @@ func (p probed) Probe(ctx context.Context, serializable bool) error {
 	return nil
 }
 
-func (m *Member) clientMux(api *httpapi.API, metrics *rpc.Metrics) http.Handler {
+// metricsHandler serves the registry's metrics.
+func metricsHandler(r *prometheus.Registry) http.Handler {
+	return promhttp.InstrumentMetricHandler(r, promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+}
+
+// clientMux is what the client port serves beside gRPC.
+func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	api.Register(mux)
 	api.RegisterVersion(mux)
-	mux.Handle("/metrics", m.metricsHandler(api, metrics))
+	mux.Handle("/metrics", metrics)
+	httpapi.RegisterVars(mux, m.vars)
 	if m.cfg.EnablePprof {
 		httpapi.RegisterPprof(mux)
 	}
 	return mux
 }
 
-func (m *Member) metricsMux(api *httpapi.API, metrics *rpc.Metrics) http.Handler {
+// metricsMux is what ports for metrics alone serve.
+func metricsMux(api *httpapi.API, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	api.Register(mux)
-	mux.Handle("/metrics", m.metricsHandler(api, metrics))
+	mux.Handle("/metrics", metrics)
 	return mux
 }
 
-// metricsHandler serves a registry of this member's own: a program may hold
-// several members.
-func (m *Member) metricsHandler(api *httpapi.API, metrics *rpc.Metrics) http.Handler {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		metrics, api, m.metrics.fsync, m.metrics.write, m.metrics.bytes)
-	return promhttp.InstrumentMetricHandler(r, promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+// vars are what /debug/vars shows of this member.
+func (m *Member) vars() map[string]any {
+	limit, err := descriptorLimit()
+	if err != nil {
+		m.log.Warn("cannot tell how many file descriptors there may be", zap.Error(err))
+	}
+	return map[string]any{"file_descriptor_limit": limit, "raft.status": raftStatus(m.node.Status(), m.wal.LastIndex())}
+}
+
+// raftStatus shows the node as etcd's raft prints its own status.
+func raftStatus(st node.Status, last uint64) any {
+	type progress struct {
+		Match uint64 `json:"match"`
+		Next  uint64 `json:"next"`
+		State string `json:"state"`
+	}
+	peers := make(map[string]progress)
+	if st.State == raft.StateLeader {
+		peers[hex(st.ID)] = progress{last, last + 1, tracker.StateReplicate.String()}
+	}
+	for _, p := range st.Peers {
+		peers[hex(p.ID)] = progress{p.Match, p.Match + 1, p.State.String()}
+	}
+	return struct {
+		ID       string              `json:"id"`
+		Term     uint64              `json:"term"`
+		Vote     string              `json:"vote"`
+		Commit   uint64              `json:"commit"`
+		Lead     string              `json:"lead"`
+		State    string              `json:"raftState"`
+		Applied  uint64              `json:"applied"`
+		Progress map[string]progress `json:"progress"`
+		Transfer string              `json:"leadtransferee"`
+	}{hex(st.ID), st.Term, hex(st.Vote), st.Commit, hex(st.Leader), st.State.String(), st.Applied, peers, "0"}
 }

@@ -32,7 +32,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		WatchProgressInterval: c.Watch.ProgressInterval,
 		KeepAliveMinTime:      c.GRPC.KeepAliveMinTime, KeepAliveInterval: c.GRPC.KeepAliveInterval, KeepAliveTimeout: c.GRPC.KeepAliveTimeout,
 		EnablePprof: c.Metrics.Pprof, ExtensiveMetrics: c.Metrics.Extensive,
-		SlowRequest: c.Warn.Unary, SlowApply: c.Warn.Apply,
+		SlowRequest: c.Warn.Unary, SlowApply: c.Warn.Apply, Gates: c.Features.Gates(),
 		Logger: log,
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"bowline/internal/exchange"
 
@@ -27,10 +28,12 @@ func (m *Member) Snapshot(ctx context.Context) (io.ReadCloser, int64, string, er
 	x := m.fsm.Export()
 	defer x.Close()
 	m.log.Info("sending database snapshot to client", zap.Uint64("index", x.Position.Index))
+	began := time.Now()
 	f, err := exchange.WriteSnapshot(ctx, dir, x)
 	if err != nil {
 		return nil, 0, "", err
 	}
+	m.metrics.snapshots.Observe(time.Since(began).Seconds())
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()

@@ -8,10 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// walMetrics are the log's metrics under etcd's names.
+// walMetrics are the metrics of files that the member itself writes, under etcd's
+// names.
 type walMetrics struct {
 	fsync, write prometheus.Histogram
 	bytes        prometheus.Gauge
+	// snapshots is how long it took to make the files that clients save.
+	snapshots prometheus.Histogram
 }
 
 func newWALMetrics() *walMetrics {
@@ -25,6 +28,10 @@ func newWALMetrics() *walMetrics {
 		}),
 		bytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "etcd_disk_wal_write_bytes_total", Help: "Bytes written to the log.",
+		}),
+		snapshots: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "etcd_disk_backend_snapshot_duration_seconds", Help: "Time to write snapshots that clients have asked for.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 17),
 		}),
 	}
 }

@@ -250,7 +250,7 @@ func Start(cfg Config) (*Node, error) {
 	l.setConf(cfg.ConfState)
 	n.commit.Store(hard.Commit)
 	n.applied.Store(cfg.Applied)
-	n.soft.Store(&softState{term: hard.Term, changed: make(chan struct{})})
+	n.soft.Store(&softState{term: hard.Term, vote: hard.Vote, changed: make(chan struct{})})
 
 	n.running.Go(l.run)
 	n.running.Go(n.runWAL)

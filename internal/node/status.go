@@ -13,9 +13,9 @@ import (
 
 // Status is a view of the node. Commit and Applied may be newer than the rest.
 type Status struct {
-	ID, Term, Leader uint64
-	State            raft.StateType
-	Commit, Applied  uint64
+	ID, Term, Vote, Leader uint64
+	State                  raft.StateType
+	Commit, Applied        uint64
 	// Peers is what the leader knows of the others, as of its last tick; empty on other members.
 	Peers []PeerProgress
 }
@@ -30,15 +30,15 @@ type PeerProgress struct {
 
 // softState is replaced, never changed.
 type softState struct {
-	term, leader uint64
-	state        raft.StateType
-	changed      chan struct{} // closed when this is no longer the newest
+	term, vote, leader uint64
+	state              raft.StateType
+	changed            chan struct{} // closed when this is no longer the newest
 }
 
 // Status returns the present state. It costs a few loads.
 func (n *Node) Status() Status {
 	soft := n.soft.Load()
-	s := Status{ID: n.cfg.ID, Term: soft.term, Leader: soft.leader, State: soft.state, Applied: n.applied.Load(), Commit: n.commit.Load()}
+	s := Status{ID: n.cfg.ID, Term: soft.term, Vote: soft.vote, Leader: soft.leader, State: soft.state, Applied: n.applied.Load(), Commit: n.commit.Load()}
 	if peers := n.peers.Load(); peers != nil {
 		s.Peers = *peers
 	}
@@ -70,10 +70,10 @@ func (l *loop) publish() {
 		n.readIndex.Store(0)
 	}
 	old := n.soft.Load()
-	if old.term == l.hard.Term && old.leader == l.soft.Lead && old.state == l.soft.RaftState {
+	if old.term == l.hard.Term && old.vote == l.hard.Vote && old.leader == l.soft.Lead && old.state == l.soft.RaftState {
 		return
 	}
-	n.soft.Store(&softState{term: l.hard.Term, leader: l.soft.Lead, state: l.soft.RaftState, changed: make(chan struct{})})
+	n.soft.Store(&softState{term: l.hard.Term, vote: l.hard.Vote, leader: l.soft.Lead, state: l.soft.RaftState, changed: make(chan struct{})})
 	close(old.changed)
 }
 
