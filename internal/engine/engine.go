@@ -40,7 +40,7 @@ type Reader interface {
 type Options struct {
 	// FS is where files live; default the operating system's.
 	FS vfs.FS
-	// CacheBytes bounds the cache of blocks read from files; default 64 MiB.
+	// CacheBytes bounds the cache of blocks read from files; default 48 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size at which a memtable is flushed; default 16 MiB.
 	MemTableBytes int64
@@ -54,7 +54,7 @@ type Options struct {
 }
 
 const (
-	defaultCacheBytes    = 64 << 20
+	defaultCacheBytes    = 48 << 20
 	defaultMemTableBytes = 16 << 20
 	blockBytes           = 16 << 10
 	// A flush that cannot keep up must stop writers before memory does; this
