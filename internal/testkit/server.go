@@ -65,6 +65,14 @@ func StartServer(program, dir string, ports *Ports, flags ...string) (*Server, e
 // Restart starts the process of a server that has ended, on the same ports and
 // directory, and waits until it answers.
 func (s *Server) Restart() error {
+	if err := s.Launch(); err != nil {
+		return err
+	}
+	return s.ready()
+}
+
+// Launch is Restart without the wait.
+func (s *Server) Launch() error {
 	client, peer := "http://"+s.Addr, "http://"+s.block.Addr(1)
 	args := append([]string{
 		"--name", "default", "--data-dir", s.DataDir,
@@ -79,8 +87,14 @@ func (s *Server) Restart() error {
 		return err
 	}
 	s.cmd, s.ended = cmd, ended
-	return s.ready()
+	return nil
 }
+
+// Pid is the process ID of the server.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
+// Ended is closed when the process has ended, by itself or not.
+func (s *Server) Ended() <-chan struct{} { return s.ended }
 
 // run starts a command that ends with this process at the latest, even if this
 // one is killed; the channel is closed when it has ended. The kernel ties the
