@@ -166,6 +166,7 @@ func (g *Group) RevokeLease(id int64) error {
 		if !found || !old.live() {
 			return nil
 		}
+		g.store.stats.Deletes.Add(1)
 		if err := r.delete(key, old, false); err != nil {
 			return err
 		}

@@ -102,7 +102,8 @@ func (m *member) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	return err
 }
 
-// countedStream counts the messages of a stream.
+// countedStream counts the messages of a stream as etcd does: also the end of
+// those that come, and those that failed.
 type countedStream struct {
 	grpc.ServerStream
 	count *methodCount
@@ -110,9 +111,8 @@ type countedStream struct {
 
 func (s *countedStream) SendMsg(m any) error {
 	err := s.ServerStream.SendMsg(m)
-	if err == nil {
-		s.count.sent.Add(1)
-	} else if s.Context().Err() == nil {
+	s.count.sent.Add(1)
+	if err != nil && s.Context().Err() == nil {
 		s.count.sendFailures.Add(1)
 	}
 	return err
@@ -120,9 +120,8 @@ func (s *countedStream) SendMsg(m any) error {
 
 func (s *countedStream) RecvMsg(m any) error {
 	err := s.ServerStream.RecvMsg(m)
-	if err == nil {
-		s.count.received.Add(1)
-	} else if !errors.Is(err, io.EOF) && s.Context().Err() == nil {
+	s.count.received.Add(1)
+	if err != nil && !errors.Is(err, io.EOF) && s.Context().Err() == nil {
 		s.count.receiveFailures.Add(1)
 	}
 	return err

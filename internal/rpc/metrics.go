@@ -171,8 +171,8 @@ func (c *methodCount) handled(err error) {
 	if int(code) < codeCount {
 		c.byCode[code].Add(1)
 	}
-	if err == nil && c.kind == "unary" {
-		c.sent.Add(1)
+	if c.kind == "unary" {
+		c.sent.Add(1) // as etcd counts it: an error is sent too
 	}
 }
 
