@@ -36,6 +36,11 @@ type Reader interface {
 	NewIter(o *IterOptions) (*Iterator, error)
 }
 
+// PointReads are the options of an iterator for SeekPrefixGE alone. It asks the
+// filters of the last level too: a key that is put for the first time is looked
+// for as well, and would otherwise cost a block read to find nothing.
+func PointReads() *IterOptions { return &IterOptions{UseL6Filters: true} }
+
 // Options of an engine. The zero value of a field means the default.
 type Options struct {
 	// FS is where files live; default the operating system's.

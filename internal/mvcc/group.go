@@ -135,7 +135,7 @@ func (g *Group) lookup(key []byte, whole bool) (version, bool, error) {
 		return load(g.src, key, g.revision+1)
 	}
 	if g.lookups == nil {
-		it, err := g.src.NewIter(nil)
+		it, err := g.src.NewIter(engine.PointReads())
 		if err != nil {
 			return version{}, false, fmt.Errorf("mvcc: open iterator: %w", err)
 		}

@@ -29,7 +29,7 @@ func (s *Store) Changes(ctx context.Context, key, end []byte, from, to int64, f 
 	if empty {
 		return nil
 	}
-	versions, err := s.engine.NewIter(nil)
+	versions, err := s.engine.NewIter(engine.PointReads())
 	if err != nil {
 		return fmt.Errorf("mvcc: open iterator: %w", err)
 	}
@@ -149,7 +149,7 @@ func (s *Store) showPrev(it *engine.Iterator, c *change) error {
 // Version returns the encoded KeyValue of key at exactly rev, or nil if that
 // version is gone or is a deletion.
 func (s *Store) Version(key []byte, rev Revision) ([]byte, error) {
-	it, err := s.engine.NewIter(nil)
+	it, err := s.engine.NewIter(engine.PointReads())
 	if err != nil {
 		return nil, fmt.Errorf("mvcc: open iterator: %w", err)
 	}

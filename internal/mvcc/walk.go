@@ -82,7 +82,7 @@ func walk(it *engine.Iterator, rev int64, f func(stored, value []byte) bool) err
 // load reads the version of key that is visible at rev from src, deletions
 // included. ok tells whether there is one.
 func load(src engine.Reader, key []byte, rev int64) (v version, ok bool, err error) {
-	it, err := src.NewIter(nil)
+	it, err := src.NewIter(engine.PointReads())
 	if err != nil {
 		return version{}, false, fmt.Errorf("mvcc: open iterator: %w", err)
 	}
