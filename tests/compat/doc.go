@@ -1,0 +1,15 @@
+// Package compat drives our server with programs that others have written, as
+// their users do.
+//
+// The official Go client runs in every go test: its own recipes (sessions,
+// mutexes, elections, software transactions), its wrappers (leasing, namespace,
+// mirror, ordering, naming, kubernetes) and its streams.
+//
+// Debian's etcdctl 3.4, and its server as a reader of our snapshots, run behind
+// the build tag "debian", as they are not there on every machine:
+//
+//	go test -tags debian ./tests/compat
+//
+// Three variables name other programs than ./cmd/etcd and those in PATH:
+// BOWLINE_ETCD, BOWLINE_DEBIAN_ETCDCTL and BOWLINE_DEBIAN_ETCD.
+package compat
