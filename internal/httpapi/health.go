@@ -189,6 +189,7 @@ func (a *API) answerChecks(w http.ResponseWriter, r *http.Request, kind string, 
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if _, verbose := r.URL.Query()["verbose"]; verbose {
 		fmt.Fprint(w, lines.String())
 	}

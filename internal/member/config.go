@@ -48,6 +48,10 @@ type Config struct {
 	KeepAliveInterval     time.Duration
 	KeepAliveTimeout      time.Duration
 
+	// CORS and HostWhitelist are the origins and the host names that HTTP requests on
+	// client ports may have; none, or *, means all.
+	CORS, HostWhitelist []string
+
 	// EnablePprof serves /debug/pprof on the client port.
 	EnablePprof bool
 	// ExtensiveMetrics adds histograms of call latencies.

@@ -46,7 +46,27 @@ func bind(cfg *Config) (*front, error) {
 			*set.into = append(*set.into, l)
 		}
 	}
+	if err := f.limit(); err != nil {
+		f.close()
+		return nil, err
+	}
 	return f, nil
+}
+
+// limit bounds the connections of clients by the file descriptors there are. Where
+// the system does not tell, there is no bound.
+func (f *front) limit() error {
+	descriptors, err := descriptorLimit()
+	if err != nil {
+		return nil
+	}
+	n, err := connectionLimit(descriptors)
+	if err != nil {
+		return err
+	}
+	limitConnections(f.clients, n)
+	limitConnections(f.https, n)
+	return nil
 }
 
 func listen(cfg *Config, u url.URL) (net.Listener, error) {

@@ -47,7 +47,7 @@ func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) http.Handler 
 	if m.cfg.EnablePprof {
 		httpapi.RegisterPprof(mux)
 	}
-	return mux
+	return httpapi.Guard{Origins: m.cfg.CORS, Hosts: m.cfg.HostWhitelist, Logger: m.log}.Wrap(mux)
 }
 
 // metricsMux is what ports for metrics alone serve.

@@ -31,6 +31,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		MaxConcurrentStreams: c.Limits.MaxConcurrentStreams, QuotaBytes: c.Storage.QuotaBytes,
 		WatchProgressInterval: c.Watch.ProgressInterval,
 		KeepAliveMinTime:      c.GRPC.KeepAliveMinTime, KeepAliveInterval: c.GRPC.KeepAliveInterval, KeepAliveTimeout: c.GRPC.KeepAliveTimeout,
+		CORS: c.HTTP.CORS, HostWhitelist: c.HTTP.HostWhitelist,
 		EnablePprof: c.Metrics.Pprof, ExtensiveMetrics: c.Metrics.Extensive,
 		SlowRequest: c.Warn.Unary, SlowApply: c.Warn.Apply, Gates: c.Features.Gates(),
 		Logger: log,

@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+
+	"go.uber.org/zap"
+)
+
+// everything in a list of origins or hosts stands for all of them, and so does an
+// empty list.
+const everything = "*"
+
+// Guard decides which web pages may use the HTTP API, and under which names.
+type Guard struct {
+	// Origins are the pages' origins, Hosts the names that requests in plain text may
+	// be for: another name is how a page in a browser reaches a server that it should
+	// not (DNS rebinding).
+	Origins, Hosts []string
+	Logger         *zap.Logger
+}
+
+func allows(list []string, s string) bool {
+	return len(list) == 0 || slices.Contains(list, everything) || slices.Contains(list, s)
+}
+
+// Wrap puts the guard before h.
+func (g Guard) Wrap(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if host := hostOf(r); r.TLS == nil && !allows(g.Hosts, host) {
+			g.Logger.Warn("rejecting HTTP request to prevent DNS rebinding attacks", zap.String("host", host))
+			http.Error(w, fmt.Sprintf(strangeHost, host, host), http.StatusMisdirectedRequest)
+			return
+		}
+		switch origin := r.Header.Get("Origin"); {
+		case allows(g.Origins, everything):
+			allowOrigin(w, everything)
+		case slices.Contains(g.Origins, origin):
+			allowOrigin(w, origin)
+		}
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusOK)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+const strangeHost = `This server does not answer requests for the host %q, because a web page could use
+that name to reach it (DNS rebinding, CVE-2018-5702). If it is one of the server's names,
+allow it: etcd --host-whitelist "%s"`
+
+func hostOf(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.Host); err == nil {
+		return host
+	}
+	return r.Host
+}
+
+func allowOrigin(w http.ResponseWriter, origin string) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE")
+	h.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
+}

@@ -1,0 +1,70 @@
+package member
+
+import (
+	"errors"
+	"net"
+	"sync"
+)
+
+// reservedDescriptors are the file descriptors that clients' connections leave to
+// the log, the engine and everything else; etcd's number.
+const reservedDescriptors = 150
+
+// connectionLimit is how many connections of clients a process may have that may
+// have so many file descriptors.
+func connectionLimit(descriptors uint64) (int, error) {
+	const enough = 1 << 30 // where there is no limit
+	if descriptors <= reservedDescriptors {
+		return 0, errors.New("file descriptor limit of etcd process is too low; please set higher")
+	}
+	return int(min(descriptors-reservedDescriptors, enough)), nil
+}
+
+// limitConnections makes listeners share a limit of connections: those beyond it
+// wait in the system's queue until one is closed.
+func limitConnections(listeners []net.Listener, limit int) {
+	slots := make(chan struct{}, limit)
+	for i, l := range listeners {
+		listeners[i] = &limited{Listener: l, slots: slots, done: make(chan struct{})}
+	}
+}
+
+// limited is one of those listeners.
+type limited struct {
+	net.Listener
+	slots chan struct{} // holds a token for each connection
+	once  sync.Once
+	done  chan struct{} // closed by Close
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &limitedConn{Conn: c, slots: l.slots}, nil
+}
+
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
+
+// limitedConn gives its place back when it is closed.
+type limitedConn struct {
+	net.Conn
+	once  sync.Once
+	slots chan struct{}
+}
+
+func (c *limitedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { <-c.slots })
+	return err
+}
