@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -97,7 +98,12 @@ func Open(dir string, o Options) (*Engine, error) {
 		o.Logger = zap.NewNop()
 	}
 	e := &Engine{dir: dir, fs: o.FS, cache: pebble.NewCache(o.CacheBytes), stats: newStats()}
-	db, err := pebble.Open(dir, e.pebbleOptions(o))
+	options := e.pebbleOptions(o)
+	err := verifyFiles(dir, options)
+	var db *pebble.DB
+	if err == nil {
+		db, err = pebble.Open(dir, options)
+	}
 	if err != nil {
 		e.cache.Unref()
 		return nil, openError(dir, err)
@@ -110,7 +116,7 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 	comparer := newComparer()
 	schema := colblk.DefaultKeySchema(comparer, 16)
 	p := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          yieldingFS{o.FS},
 		Comparer:                    comparer,
 		KeySchema:                   schema.Name,
 		KeySchemas:                  sstable.MakeKeySchemas(&schema),
@@ -123,7 +129,7 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                1000,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.NumCPU()/2) },
 		Logger:                      &pebbleLogger{log: o.Logger, fatal: o.OnFatal},
 		EventListener:               e.listener(o),
 	}
@@ -151,6 +157,11 @@ func (e *Engine) listener(o Options) *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			o.Logger.Error("engine background work failed", zap.Error(err))
+		},
+		// Whoever reads is given the error; the rest is served on.
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			o.Logger.Error("a file of the engine is damaged; replace this member or restore it from a snapshot",
+				zap.String("path", i.Path), zap.Error(i.Details))
 		},
 		FlushBegin: func(pebble.FlushInfo) { e.flushing.Store(e.pending.Load()) },
 		FlushEnd: func(i pebble.FlushInfo) {

@@ -63,7 +63,9 @@ func (f *FSM) Apply(entries []*raftpb.Entry, conf ConfChanger) error {
 // applyGroup applies a first part of entries as one batch and reports how many
 // they were.
 func (f *FSM) applyGroup(entries []*raftpb.Entry, conf ConfChanger) (int, error) {
+	f.waiting.Add(1)
 	f.mu.Lock()
+	f.waiting.Add(-1)
 	defer f.mu.Unlock()
 	n := 0
 	var g *group

@@ -15,11 +15,12 @@ import (
 const (
 	// compactRecords is how many revision records one step deals with: a
 	// fraction of a millisecond during which no entry is applied.
-	compactRecords = 256
+	compactRecords = 128
 	// compactRest is the pause for steps as a multiple of their time, so that removal
 	// takes no more than its share while clients write. Pauses are saved up to
-	// compactNap, since a timer cannot wait much less than a millisecond.
-	compactRest = 1
+	// compactNap, since a timer cannot wait much less than a millisecond; but a group
+	// that waits for the writer gets its turn at once.
+	compactRest = 2
 	compactNap  = 2 * time.Millisecond
 )
 
@@ -70,15 +71,18 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		if removed += n; done {
 			break
 		}
-		if owed = f.restOwed(owed+compactRest*time.Since(stepBegin), applied); owed >= compactNap {
+		waiting := f.waiting.Load() > 0
+		if !waiting && f.Applied() == applied {
+			owed = 0 // nobody writes: no need to rest
+			continue
+		}
+		if owed += compactRest * time.Since(stepBegin); waiting || owed >= compactNap {
 			if err := rest(ctx, owed); err != nil {
 				return err
 			}
 			owed = 0
 		}
 	}
-	f.stats.Compactions.Observe(time.Since(begin))
-	f.stats.CompactedAt.Store(time.Now().Unix())
 	f.cfg.Logger.Info("finished scheduled compaction", zap.Int64("compact-revision", f.store.CompactionFinished()),
 		zap.Int("removed", removed), zap.Duration("took", time.Since(begin)))
 	if err := f.engine.Flush(); err != nil {
@@ -86,15 +90,6 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 	}
 	f.releasePhysical()
 	return nil
-}
-
-// restOwed is how long the compactor should rest after a step that began at an
-// applied index: not at all while nobody writes.
-func (f *FSM) restOwed(owed time.Duration, appliedBefore uint64) time.Duration {
-	if f.Applied() == appliedBefore {
-		return 0
-	}
-	return owed
 }
 
 // compactStep makes one small batch of removals, between two groups of entries.

@@ -67,6 +67,9 @@ type FSM struct {
 	// mu is held by whoever writes the engine: a group of Apply, or a step of
 	// the compactor.
 	mu sync.Mutex
+	// waiting is raised while Apply waits for mu: a mutex alone would let the
+	// compactor, which comes back for it at once, have it again and again.
+	waiting atomic.Int32
 	// position is the last applied entry; mu guards it.
 	position Position
 	// unflushed is the size of the entries applied since the last flush began;
