@@ -27,9 +27,20 @@ func Describe(m proto.Message) string {
 	case *pb.AuthenticateRequest:
 		fmt.Fprintf(&b, "name:%s", r.Name)
 	default:
-		return fmt.Sprint(m)
+		fmt.Fprint(&b, m)
 	}
-	return b.String()
+	return cut(b.String())
+}
+
+// maxDescription bounds what a line of the log tells of one request: a large
+// transaction would otherwise fill the log with each slow moment.
+const maxDescription = 1 << 10
+
+func cut(s string) string {
+	if len(s) <= maxDescription {
+		return s
+	}
+	return fmt.Sprintf("%s... (%d bytes)", s[:maxDescription], len(s))
 }
 
 func describeProposal(b *strings.Builder, r *pb.InternalRaftRequest) {
