@@ -5,7 +5,7 @@ FUZZTIME ?= 30s
 BENCH    ?= .
 TOOLS    := $(CURDIR)/bin/tools
 
-.PHONY: build test race lint fuzz bench generate clean
+.PHONY: build test debian race lint fuzz bench generate clean
 
 build: ## the programs, into bin/
 	$(GO) build -o bin/ ./cmd/...
@@ -13,6 +13,10 @@ build: ## the programs, into bin/
 test: ## everything that needs nothing but Go
 	$(GO) vet ./...
 	$(GO) test -p 4 -timeout 10m ./...
+
+debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server
+	$(GO) vet -tags debian ./tests/compat
+	$(GO) test -tags debian -run Debian ./tests/compat
 
 race: ## the packages with goroutines, and a server built with the detector under the client's tests
 	$(GO) test -race -short -timeout 20m ./internal/... ./tests/compat ./tests/conformance

@@ -38,9 +38,9 @@ type Server struct {
 	ended   chan struct{} // closed when the process has ended
 }
 
-// StartServer runs program with an empty data directory below dir, on free
-// ports, and waits until it answers a linearizable read.
-func StartServer(program, dir string, ports *Ports, flags ...string) (*Server, error) {
+// NewServer is a server that has not been started (Restart starts it): program
+// with a data directory below dir, which does not exist yet, and free ports.
+func NewServer(program, dir string, ports *Ports, flags ...string) (*Server, error) {
 	block, err := ports.Take()
 	if err != nil {
 		return nil, err
@@ -50,9 +50,18 @@ func StartServer(program, dir string, ports *Ports, flags ...string) (*Server, e
 		block.Release()
 		return nil, err
 	}
-	s := &Server{
+	return &Server{
 		Addr: block.Addr(0), DataDir: filepath.Join(dir, "data"),
 		program: program, flags: flags, block: block, log: log,
+	}, nil
+}
+
+// StartServer runs program with an empty data directory below dir, on free
+// ports, and waits until it answers a linearizable read.
+func StartServer(program, dir string, ports *Ports, flags ...string) (*Server, error) {
+	s, err := NewServer(program, dir, ports, flags...)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.Restart(); err != nil {
 		err = fmt.Errorf("%w; its log ends with:\n%s", err, s.Log(20))
@@ -62,7 +71,7 @@ func StartServer(program, dir string, ports *Ports, flags ...string) (*Server, e
 	return s, nil
 }
 
-// Restart starts the process of a server that has ended, on the same ports and
+// Restart starts the process of a server that does not run, on the same ports and
 // directory, and waits until it answers.
 func (s *Server) Restart() error {
 	if err := s.Launch(); err != nil {
@@ -73,7 +82,7 @@ func (s *Server) Restart() error {
 
 // Launch is Restart without the wait.
 func (s *Server) Launch() error {
-	client, peer := "http://"+s.Addr, "http://"+s.block.Addr(1)
+	client, peer := "http://"+s.Addr, s.PeerURL()
 	args := append([]string{
 		"--name", "default", "--data-dir", s.DataDir,
 		"--listen-client-urls", client, "--advertise-client-urls", client,
@@ -89,6 +98,9 @@ func (s *Server) Launch() error {
 	s.cmd, s.ended = cmd, ended
 	return nil
 }
+
+// PeerURL is where the server listens for other members.
+func (s *Server) PeerURL() string { return "http://" + s.block.Addr(1) }
 
 // Pid is the process ID of the server.
 func (s *Server) Pid() int { return s.cmd.Process.Pid }
