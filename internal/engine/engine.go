@@ -106,7 +106,7 @@ func Open(dir string, o Options) (*Engine, error) {
 	}
 	if err != nil {
 		e.cache.Unref()
-		return nil, openError(dir, err)
+		return nil, openError(dir, o.FS, err)
 	}
 	e.db = db
 	return e, nil
@@ -180,7 +180,11 @@ func (e *Engine) listener(o Options) *pebble.EventListener {
 }
 
 // openError adds what an operator can do to an error of Open.
-func openError(dir string, err error) error {
+func openError(dir string, fs vfs.FS, err error) error {
+	if desc, peekErr := pebble.Peek(dir, fs); peekErr == nil && desc.Exists && errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("engine: files that %s names are missing, or its last record is damaged; restore the member from a "+
+			"snapshot or replace it: %w", desc.ManifestFilename, err)
+	}
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("engine: open %s: %w", dir, err)
 	}
