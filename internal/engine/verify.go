@@ -44,6 +44,9 @@ func verifyFiles(dir string, o *pebble.Options) error {
 	return nil
 }
 
+// Damaged tells whether an error of a read says that a file is damaged.
+func Damaged(err error) bool { return pebble.IsCorruptionError(err) }
+
 func readFile(fs vfs.FS, name string) ([]byte, error) {
 	f, err := fs.Open(name)
 	if err != nil {

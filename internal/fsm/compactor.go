@@ -43,7 +43,14 @@ func (f *FSM) runCompactor(ctx context.Context) {
 		if !f.store.Compacting() {
 			continue
 		}
-		if err := f.runCompaction(ctx); err != nil && ctx.Err() == nil {
+		err := f.runCompaction(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case engine.Damaged(err):
+			// What is intact can be served, and saved, without removing anything. To
+			// stop would be to stop again at each start.
+			f.cfg.Logger.Error("a compaction has met a damaged file and is given up until the next one", zap.Error(err))
+		default:
 			f.cfg.Fatal(fmt.Errorf("fsm: compaction: %w", err))
 			return
 		}

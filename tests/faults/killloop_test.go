@@ -132,7 +132,7 @@ func (k *killLoop) work(ctx context.Context, l *load) {
 		}
 		return l.compact(ctx, rng, lowest)
 	})
-	every("snapshot", 300*time.Millisecond, l.snapshot)
+	every("snapshot", 20*time.Millisecond, l.snapshot)
 }
 
 // verify compares what is stored with what clients know.
