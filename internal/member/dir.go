@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"bowline/internal/engine"
+	"bowline/internal/fsm"
 	"bowline/internal/wal"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -143,6 +145,31 @@ func (d *dataDir) syncMember() error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// checkUnused refuses to begin anew where a member has lived whose log is gone: an
+// engine that has applied more than the first start's entries, one for each
+// initial member, did not come from a first start that was cut short.
+func (d *dataDir) checkUnused(initialMembers int) error {
+	if _, err := d.fs.Stat(filepath.Join(d.member, formatName)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if _, err := d.fs.Stat(d.engine); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	e, err := engine.Open(d.engine, engine.Options{FS: d.fs, Logger: d.log})
+	if err != nil {
+		return err
+	}
+	applied, err := fsm.ReadApplied(e, true)
+	if err = errors.Join(err, e.Close()); err != nil {
+		return err
+	}
+	if applied.Index > uint64(initialMembers) {
+		return fmt.Errorf("there is no log in %s, but %s holds the state up to entry %d: put the log back (is --wal-dir right, and mounted?), "+
+			"or replace this member, or restore it from a snapshot", d.wal, d.engine, applied.Index)
+	}
+	return nil
 }
 
 // clearEngine removes what a first start has left that did not come to an end.

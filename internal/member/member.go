@@ -141,6 +141,9 @@ func (m *Member) openState() (wal.Recovered, error) {
 		if err := checkInitial(&m.cfg); err != nil {
 			return wal.Recovered{}, err
 		}
+		if err := m.dir.checkUnused(len(m.cfg.InitialCluster)); err != nil {
+			return wal.Recovered{}, err
+		}
 		if err := m.dir.clearEngine(); err != nil {
 			return wal.Recovered{}, err
 		}
