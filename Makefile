@@ -12,14 +12,14 @@ build: ## the programs, into bin/
 
 test: ## everything that needs nothing but Go
 	$(GO) vet ./...
-	$(GO) test -p 4 -timeout 10m ./...
+	$(GO) test -p 4 -timeout 5m ./...
 
 debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server
 	$(GO) vet -tags debian ./tests/compat
 	$(GO) test -tags debian -run Debian ./tests/compat
 
 race: ## the packages with goroutines, and a server built with the detector under the client's tests
-	$(GO) test -race -short -timeout 20m ./internal/... ./tests/compat ./tests/conformance
+	$(GO) test -race -short -p 3 -timeout 10m ./internal/... ./tests/compat ./tests/conformance
 
 lint: ## the house rules
 	$(GO) vet ./...
