@@ -21,7 +21,8 @@ func connectionLimit(descriptors uint64) (int, error) {
 }
 
 // limitConnections makes listeners share a limit of connections: those beyond it
-// wait in the system's queue until one is closed.
+// wait, one at each listener and the others in the system's queue, until one is
+// closed.
 func limitConnections(listeners []net.Listener, limit int) {
 	slots := make(chan struct{}, limit)
 	for i, l := range listeners {
@@ -37,18 +38,20 @@ type limited struct {
 	done  chan struct{} // closed by Close
 }
 
+// Accept takes a connection first and a place for it then: a listener that waits
+// for connections must not keep a place from one that has them.
 func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
 	c, err := l.Listener.Accept()
 	if err != nil {
-		<-l.slots
 		return nil, err
 	}
-	return &limitedConn{Conn: c, slots: l.slots}, nil
+	select {
+	case l.slots <- struct{}{}:
+		return &limitedConn{Conn: c, slots: l.slots}, nil
+	case <-l.done:
+		c.Close()
+		return nil, net.ErrClosed
+	}
 }
 
 func (l *limited) Close() error {

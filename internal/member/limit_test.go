@@ -76,6 +76,11 @@ func TestCloseEndsAnAcceptThatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer only.Close()
+	waiting, err := net.Dial("tcp", listeners[0].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
 	ended := make(chan error)
 	go func() {
 		_, err := listeners[0].Accept()
