@@ -92,3 +92,30 @@ func table() []setting {
 	}
 	return all
 }
+
+// Effect tells what comes of a setting that does not do what it says: it waits for
+// a capability, or it means nothing here.
+type Effect struct {
+	Name         string
+	Later, Never string // one of them is not empty
+}
+
+// Effects lists the flags and feature gates that are accepted without effect, but
+// for those that etcd ignores too.
+func Effects() []Effect {
+	var all []Effect
+	add := func(name string, e effect) {
+		if e.later != "" || e.never != "" {
+			all = append(all, Effect{name, e.later, e.never})
+		}
+	}
+	for _, row := range table() {
+		if row.group != groupIgnored {
+			add("--"+row.name, row.effect)
+		}
+	}
+	for _, g := range gateTable() {
+		add("feature gate "+g.name, g.effect)
+	}
+	return all
+}
