@@ -22,6 +22,9 @@ const (
 	// that waits for the writer gets its turn at once.
 	compactRest = 2
 	compactNap  = 2 * time.Millisecond
+	// writersQuiet is how long nobody must have written for the compactor to go on
+	// without a rest.
+	writersQuiet = 100 * time.Millisecond
 )
 
 func (f *FSM) kickCompactor() {
@@ -68,9 +71,9 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 			zap.Int64("compact-revision", h.Compacted))
 	}
 	removed := 0
-	var owed time.Duration
+	pace := pacer{applied: f.Applied()}
 	for {
-		stepBegin, applied := time.Now(), f.Applied()
+		stepBegin := time.Now()
 		n, done, err := f.compactStep()
 		if err != nil {
 			return err
@@ -78,16 +81,10 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		if removed += n; done {
 			break
 		}
-		waiting := f.waiting.Load() > 0
-		if !waiting && f.Applied() == applied {
-			owed = 0 // nobody writes: no need to rest
-			continue
-		}
-		if owed += compactRest * time.Since(stepBegin); waiting || owed >= compactNap {
-			if err := rest(ctx, owed); err != nil {
+		if nap := pace.after(stepBegin, time.Now(), f.Applied(), f.waiting.Load() > 0); nap > 0 {
+			if err := rest(ctx, nap); err != nil {
 				return err
 			}
-			owed = 0
 		}
 	}
 	f.cfg.Logger.Info("finished scheduled compaction", zap.Int64("compact-revision", f.store.CompactionFinished()),
@@ -97,6 +94,32 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 	}
 	f.releasePhysical()
 	return nil
+}
+
+// pacer says when the compactor rests.
+type pacer struct {
+	applied   uint64
+	lastWrite time.Time
+	owed      time.Duration
+}
+
+// after takes note of a step that took from begin to end and returns for how long
+// to rest now. While nobody writes there is no need to.
+func (p *pacer) after(begin, end time.Time, applied uint64, waiting bool) time.Duration {
+	if waiting || applied != p.applied {
+		p.applied, p.lastWrite = applied, end
+	}
+	if end.Sub(p.lastWrite) > writersQuiet {
+		p.owed = 0
+		return 0
+	}
+	p.owed += compactRest * end.Sub(begin)
+	if !waiting && p.owed < compactNap {
+		return 0
+	}
+	nap := p.owed
+	p.owed = 0
+	return nap
 }
 
 // compactStep makes one small batch of removals, between two groups of entries.
