@@ -81,6 +81,7 @@ type Engine struct {
 	// many of them the flush under way writes.
 	pending, flushing atomic.Int64
 	stats             *Stats
+	failure           failure
 }
 
 // Open opens or creates the store in dir.
@@ -97,7 +98,8 @@ func Open(dir string, o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	e := &Engine{dir: dir, fs: o.FS, cache: pebble.NewCache(o.CacheBytes), stats: newStats()}
+	e := &Engine{dir: dir, fs: o.FS, cache: pebble.NewCache(o.CacheBytes), stats: newStats(),
+		failure: failure{happened: make(chan struct{})}}
 	options := e.pebbleOptions(o)
 	err := verifyFiles(dir, options)
 	var db *pebble.DB
@@ -130,7 +132,7 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                1000,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.NumCPU()/2) },
-		Logger:                      &pebbleLogger{log: o.Logger, fatal: o.OnFatal},
+		Logger:                      &pebbleLogger{log: o.Logger, engine: e, fatal: o.OnFatal},
 		EventListener:               e.listener(o),
 	}
 	for i := range p.Levels {
@@ -157,6 +159,9 @@ func (e *Engine) listener(o Options) *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			o.Logger.Error("engine background work failed", zap.Error(err))
+			if f := e.failure.flush.Load(); f != nil && errors.Is(err, *f) {
+				e.fail(fmt.Errorf("engine: flush: %w", err), o.OnFatal)
+			}
 		},
 		// Whoever reads is given the error; the rest is served on.
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
@@ -166,6 +171,7 @@ func (e *Engine) listener(o Options) *pebble.EventListener {
 		FlushBegin: func(pebble.FlushInfo) { e.flushing.Store(e.pending.Load()) },
 		FlushEnd: func(i pebble.FlushInfo) {
 			if i.Err != nil {
+				e.failure.flush.Store(&i.Err)
 				return
 			}
 			e.pending.Add(-e.flushing.Swap(0))
@@ -203,6 +209,9 @@ func (e *Engine) NewIndexedBatch() *Batch { return e.db.NewIndexedBatch() }
 
 // Commit makes b visible to readers. It becomes durable with the next flush.
 func (e *Engine) Commit(b *Batch) error {
+	if err := e.failed(); err != nil {
+		return err
+	}
 	e.pending.Add(int64(b.Len()))
 	began := time.Now()
 	if err := e.db.Apply(b, pebble.NoSync); err != nil {
@@ -251,14 +260,6 @@ type Snapshot = pebble.Snapshot
 // NewSnapshot returns the engine as it is now.
 func (e *Engine) NewSnapshot() *Snapshot { return e.db.NewSnapshot() }
 
-// Flush writes all committed batches to disk and waits for it.
-func (e *Engine) Flush() error {
-	if err := e.db.Flush(); err != nil {
-		return fmt.Errorf("engine: flush: %w", err)
-	}
-	return nil
-}
-
 // StartFlush begins to write all committed batches to disk; OnFlush tells when
 // it is done.
 func (e *Engine) StartFlush() error {
@@ -302,45 +303,3 @@ func (e *Engine) Size() Size {
 
 // Metrics describes the engine's inner state for an operator.
 func (e *Engine) Metrics() string { return e.db.Metrics().String() }
-
-// Close flushes what is committed and closes the engine. No iterator or batch
-// may be open.
-func (e *Engine) Close() error {
-	err := e.db.Flush()
-	if cerr := e.db.Close(); err == nil {
-		err = cerr
-	}
-	e.cache.Unref()
-	if err != nil {
-		return fmt.Errorf("engine: close: %w", err)
-	}
-	return nil
-}
-
-// pebbleLogger hands Pebble's messages to zap. Pebble calls Fatalf when it
-// cannot go on; the member must then stop, in order, and not by os.Exit.
-type pebbleLogger struct {
-	log   *zap.Logger
-	fatal func(error)
-}
-
-func (l *pebbleLogger) Infof(format string, args ...any) {
-	if ce := l.log.Check(zap.DebugLevel, "engine"); ce != nil {
-		ce.Write(zap.String("detail", fmt.Sprintf(format, args...)))
-	}
-}
-
-func (l *pebbleLogger) Errorf(format string, args ...any) {
-	l.log.Error("engine", zap.String("detail", fmt.Sprintf(format, args...)))
-}
-
-func (l *pebbleLogger) Fatalf(format string, args ...any) {
-	err := fmt.Errorf("engine: "+format, args...)
-	if l.fatal == nil {
-		panic(err)
-	}
-	l.fatal(err)
-	// Pebble does not expect Fatalf to return: park this goroutine while the
-	// member stops.
-	select {}
-}
