@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bowline/internal/engine"
@@ -45,6 +46,7 @@ type Member struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 	failure  chan error
+	failed   atomic.Bool
 	stopOnce sync.Once
 	stopErr  error
 }
@@ -76,6 +78,7 @@ func (m *Member) Failed() <-chan error { return m.failure }
 func (m *Member) ID() uint64 { return m.id.memberID }
 
 func (m *Member) fail(err error) {
+	m.failed.Store(true)
 	select {
 	case m.failure <- err:
 	default:
@@ -269,6 +272,10 @@ func (m *Member) Stop() error {
 
 func (m *Member) stop() error {
 	m.log.Info("closing etcd server", zap.String("name", m.cfg.Name), zap.String("data-dir", m.cfg.DataDir))
+	if m.failed.Load() && m.cancel != nil {
+		// Requests that wait for agreement will not get it: refuse them now.
+		m.cancel()
+	}
 	if m.front != nil {
 		m.front.stop(m.rpc, requestTimeout(&m.cfg))
 	}

@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -12,9 +13,13 @@ import (
 	"time"
 
 	"bowline/internal/config"
+	"bowline/internal/engine"
+	"bowline/internal/fsm"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -184,8 +189,34 @@ func TestForeignDirectoriesAreRefused(t *testing.T) {
 }
 
 // TestAnUnfinishedFirstStartIsBegunAgain: the log's presence says that a member
-// exists; an engine without one is the rest of a start that did not come to its end.
+// exists; an engine without one, with nothing but its first entries, is the rest of
+// a start that did not come to its end.
 func TestAnUnfinishedFirstStartIsBegunAgain(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.FS = vfs.Default
+	cfg.Logger = zap.NewNop()
+	d, err := openDataDir(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(d.engine, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fsm.Bootstrap(e, initialMembers(&cfg), fsm.Position{Index: 1, Term: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Close(), d.markFormat(), d.close()); err != nil {
+		t.Fatal(err)
+	}
+	m := startMember(t, cfg)
+	if rev := m.fsm.Store().Revision(); rev != 1 {
+		t.Errorf("the revision is %d, want that of an empty store", rev)
+	}
+}
+
+// TestAMemberWithoutItsLogIsNotBegunAgain: its state is all that is left of it.
+func TestAMemberWithoutItsLogIsNotBegunAgain(t *testing.T) {
 	cfg := testConfig(t)
 	m, err := Start(t.Context(), cfg)
 	if err != nil {
@@ -197,8 +228,9 @@ func TestAnUnfinishedFirstStartIsBegunAgain(t *testing.T) {
 	if err := os.RemoveAll(m.dir.wal); err != nil {
 		t.Fatal(err)
 	}
-	again := startMember(t, cfg)
-	if rev := again.fsm.Store().Revision(); rev != 1 {
-		t.Errorf("the revision is %d, want that of an empty store", rev)
+	for range 2 { // being refused does not change what is there
+		if _, err := Start(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "there is no log in") {
+			t.Fatal(err)
+		}
 	}
 }
