@@ -206,9 +206,8 @@ func (f *FSM) commit(g *group) error {
 	for i := range g.results {
 		f.cfg.Deliver(g.results[i].id, g.results[i].result)
 	}
-	f.unflushed += g.bytes + int64(g.entries)*entryOverhead
-	if f.unflushed >= flushBytes {
-		f.unflushed = 0
+	if f.unflushed.Add(g.bytes+int64(g.entries)*entryOverhead) >= flushBytes {
+		f.unflushed.Store(0)
 		if err := f.engine.StartFlush(); err != nil {
 			return err
 		}

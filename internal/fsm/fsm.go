@@ -72,10 +72,7 @@ type FSM struct {
 	waiting atomic.Int32
 	// position is the last applied entry; mu guards it.
 	position Position
-	// unflushed is the size of the entries applied since the last flush began;
-	// mu guards it.
-	unflushed int64
-	auth      authState // mu guards it
+	auth     authState // mu guards it
 	// put and request are what decode reuses for puts; only Apply uses them.
 	put     pb.PutRequest
 	request pb.InternalRaftRequest
@@ -83,10 +80,14 @@ type FSM struct {
 	physical []physicalWaiter
 
 	applied atomic.Uint64
-	members atomic.Pointer[cluster.View]
-	alarms  atomic.Pointer[[]*pb.AlarmMember]
-	version atomic.Pointer[string]
-	stats   *Stats
+	// unflushed is the size of the entries applied since the last flush began.
+	unflushed atomic.Int64
+	// authRevision is that of auth, for those who do not write.
+	authRevision atomic.Uint64
+	members      atomic.Pointer[cluster.View]
+	alarms       atomic.Pointer[[]*pb.AlarmMember]
+	version      atomic.Pointer[string]
+	stats        *Stats
 
 	compact chan struct{}
 	stop    context.CancelFunc
@@ -133,6 +134,7 @@ func Open(cfg Config) (*FSM, error) {
 	if f.auth, err = loadAuth(cfg.Engine); err != nil {
 		return nil, err
 	}
+	f.authRevision.Store(f.auth.revision)
 	version, err := cfg.Engine.Get(metaKey(metaClusterVersion))
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return nil, fmt.Errorf("fsm: read the cluster version: %w", err)
@@ -187,17 +189,11 @@ func (f *FSM) AlarmRaised(t pb.AlarmType) bool {
 
 // Unflushed is the size of the entries that a crash now would make the member
 // apply again.
-func (f *FSM) Unflushed() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.unflushed
-}
+func (f *FSM) Unflushed() int64 { return f.unflushed.Load() }
 
 // StartFlush begins to write what is applied to disk, if there is anything.
 func (f *FSM) StartFlush() error {
-	f.mu.Lock()
-	f.unflushed = 0
-	f.mu.Unlock()
+	f.unflushed.Store(0)
 	return f.engine.StartFlush()
 }
 

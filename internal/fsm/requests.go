@@ -269,6 +269,8 @@ func (f *FSM) applyUserAdd(g *group, req *pb.AuthUserAddRequest) error {
 	}
 	f.auth.users[req.Name] = u
 	f.auth.revision++
+	revision := f.auth.revision
+	g.after = append(g.after, func() { f.authRevision.Store(revision) })
 	if err := set(g.kv.Batch(), userKey(req.Name), record); err != nil {
 		return err
 	}
@@ -276,11 +278,7 @@ func (f *FSM) applyUserAdd(g *group, req *pb.AuthUserAddRequest) error {
 }
 
 // AuthRevision counts the changes of users and roles, from 1.
-func (f *FSM) AuthRevision() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.auth.revision
-}
+func (f *FSM) AuthRevision() uint64 { return f.authRevision.Load() }
 
 // HasUser tells whether a user of this name is stored.
 func (f *FSM) HasUser(name string) bool {
