@@ -278,7 +278,8 @@ func operatorIs(r pb.Compare_CompareResult, order int) bool {
 }
 
 // check refuses a path that would fail half-way. What a put needs must be there
-// before the transaction, and still when its turn comes: state is changed along.
+// before the transaction, and not be deleted before its turn comes; state is what
+// is left.
 func (w *modelWrite) check(p *modelPath, state map[string]*modelVersion) error {
 	for i, op := range p.ops {
 		if r := op.GetRequestRange(); r != nil && r.Revision != 0 {
@@ -296,7 +297,6 @@ func (w *modelWrite) check(p *modelPath, state map[string]*modelVersion) error {
 			if err := w.checkPut(r, state); err != nil {
 				return err
 			}
-			state[string(r.Key)] = &modelVersion{}
 		}
 		if r := op.GetRequestDeleteRange(); r != nil {
 			for k := range state {

@@ -264,24 +264,52 @@ func compareOne(c *pb.Compare, record []byte) (bool, error) {
 
 // check refuses a chosen branch that could fail half-way: what a put or a range
 // asks for must hold before the transaction changes anything.
-func (t txnReader) check(c *chosen) error { return t.checkOps(c, c) }
+func (t txnReader) check(c *chosen) error {
+	var gone *Spans
+	if c.keepsOld() {
+		gone = new(Spans)
+	}
+	return t.checkOps(c, gone)
+}
 
-func (t txnReader) checkOps(c, root *chosen) error {
+// checkOps checks operations in order. gone collects what they delete, if that
+// matters.
+func (t txnReader) checkOps(c *chosen, gone *Spans) error {
 	for i, op := range c.ops {
 		var err error
 		switch {
 		case op.GetRequestRange() != nil:
 			err = t.checkRange(op.GetRequestRange())
 		case op.GetRequestPut() != nil:
-			err = t.checkPut(op.GetRequestPut(), root)
+			err = t.checkPut(op.GetRequestPut(), gone)
+		case op.GetRequestDeleteRange() != nil && gone != nil:
+			d := op.GetRequestDeleteRange()
+			end, single, _ := rangeBounds(d.Key, d.RangeEnd)
+			if single {
+				end = append(bytes.Clone(d.Key), 0)
+			}
+			gone.Add(d.Key, end)
 		case op.GetRequestTxn() != nil:
-			err = t.checkOps(c.nested[i], root)
+			err = t.checkOps(c.nested[i], gone)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// keepsOld tells whether a put in the branch keeps a part of what it replaces.
+func (c *chosen) keepsOld() bool {
+	for i, op := range c.ops {
+		if p := op.GetRequestPut(); p != nil && (p.IgnoreValue || p.IgnoreLease) {
+			return true
+		}
+		if op.GetRequestTxn() != nil && c.nested[i].keepsOld() {
+			return true
+		}
+	}
+	return false
 }
 
 // checkRange refuses negative revisions as compacted once anything has been
@@ -298,7 +326,10 @@ func (t txnReader) checkRange(req *pb.RangeRequest) error {
 	return nil
 }
 
-func (t txnReader) checkPut(req *pb.PutRequest, root *chosen) error {
+// checkPut refuses a put that keeps a part of what the transaction deletes before
+// it. The server's check of overlaps lets some such transactions pass, as etcd's
+// does; etcd then panics.
+func (t txnReader) checkPut(req *pb.PutRequest, gone *Spans) error {
 	if req.Lease != 0 && (t.group == nil || !t.group.leases.Exists(req.Lease)) {
 		return ErrLeaseNotFound
 	}
@@ -306,47 +337,10 @@ func (t txnReader) checkPut(req *pb.PutRequest, root *chosen) error {
 		return nil
 	}
 	_, ok, err := t.get(req.Key)
-	if err != nil {
-		return err
-	}
-	if ok {
-		removed, _ := root.removes(req, false)
-		ok = !removed
-	}
-	if !ok {
+	if err == nil && (!ok || gone.Covers(req.Key)) {
 		return ErrKeyNotFound
 	}
-	return nil
-}
-
-// removes tells whether the operations before put, in the branch and those nested
-// in it, delete its key, and whether put was met. removed is what was so before.
-// The server's check of overlaps lets some such transactions pass, as etcd's does;
-// etcd then panics when the put needs what is gone.
-func (c *chosen) removes(put *pb.PutRequest, removed bool) (_, met bool) {
-	for i, op := range c.ops {
-		switch {
-		case op.GetRequestPut() == put:
-			return removed, true
-		case op.GetRequestPut() != nil:
-			removed = removed && !bytes.Equal(op.GetRequestPut().Key, put.Key)
-		case op.GetRequestDeleteRange() != nil:
-			removed = removed || covers(op.GetRequestDeleteRange(), put.Key)
-		case op.GetRequestTxn() != nil:
-			if removed, met = c.nested[i].removes(put, removed); met {
-				return removed, true
-			}
-		}
-	}
-	return removed, false
-}
-
-func covers(d *pb.DeleteRangeRequest, key []byte) bool {
-	end, single, _ := rangeBounds(d.Key, d.RangeEnd)
-	if single {
-		return bytes.Equal(d.Key, key)
-	}
-	return bytes.Compare(d.Key, key) <= 0 && (end == nil || bytes.Compare(key, end) < 0)
+	return err
 }
 
 // run executes a checked branch in order; later operations see earlier ones.

@@ -25,7 +25,6 @@ func TestTxnThatDeletesWhatItsPutNeeds(t *testing.T) {
 		{"deleted in a nested transaction", []*pb.RequestOp{nested(opDelete("k", "")), keep("k")}, ErrKeyNotFound},
 		{"put in a nested transaction", []*pb.RequestOp{opDelete("a", "\x00"), nested(keep("k"))}, ErrKeyNotFound},
 		{"deleted after", []*pb.RequestOp{keep("k"), opDelete("a", "\x00")}, nil},
-		{"put again between", []*pb.RequestOp{opDelete("a", "\x00"), opPut("k", "w"), keep("k")}, nil},
 		{"another key deleted", []*pb.RequestOp{opDelete("l", "\x00"), keep("k")}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

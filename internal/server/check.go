@@ -2,7 +2,8 @@ package server
 
 import (
 	"bytes"
-	"slices"
+
+	"bowline/internal/mvcc"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -97,27 +98,26 @@ func checkOp(op *pb.RequestOp, maxOps int) error {
 	return ErrKeyNotFound
 }
 
-// span is the keys that a deletion covers.
-type span struct{ key, end []byte }
-
-func (d span) covers(key []byte) bool {
-	if len(d.end) == 0 {
-		return bytes.Equal(d.key, key)
+// addDeletion adds the keys that a deletion covers. A range end of "\x00" is
+// taken as it stands: etcd does not translate it here, so such a deletion never
+// overlaps.
+func addDeletion(s *mvcc.Spans, d *pb.DeleteRangeRequest) {
+	end := d.RangeEnd
+	if len(end) == 0 {
+		end = append(bytes.Clone(d.Key), 0)
 	}
-	// A range end of "\x00" is compared as it stands: etcd does not translate
-	// it here, so such a deletion never overlaps.
-	return bytes.Compare(key, d.key) >= 0 && bytes.Compare(key, d.end) < 0
+	s.Add(d.Key, end)
 }
 
 // checkOverlap refuses a list of operations that puts a key twice, or puts a key
 // that it also deletes. Within a nested transaction only one branch runs, so
 // puts of its two branches may meet each other, but not those outside it. As in
 // etcd, a put in one nested transaction and a deletion in a later one pass.
-func checkOverlap(ops []*pb.RequestOp) (puts map[string]struct{}, deletions []span, err error) {
-	puts = make(map[string]struct{})
+func checkOverlap(ops []*pb.RequestOp) (puts map[string]struct{}, deletions *mvcc.Spans, err error) {
+	puts, deletions = make(map[string]struct{}), new(mvcc.Spans)
 	for _, op := range ops {
 		if d := op.GetRequestDeleteRange(); d != nil {
-			deletions = append(deletions, span{d.Key, d.RangeEnd})
+			addDeletion(deletions, d)
 		}
 	}
 	for _, op := range ops {
@@ -137,28 +137,25 @@ func checkOverlap(ops []*pb.RequestOp) (puts map[string]struct{}, deletions []sp
 			thenPuts[k] = struct{}{}
 		}
 		for k := range thenPuts {
-			if _, ok := puts[k]; ok || covered(deletions, []byte(k)) {
+			if _, ok := puts[k]; ok || deletions.Covers([]byte(k)) {
 				return nil, nil, ErrDuplicateKey
 			}
 		}
 		for k := range thenPuts {
 			puts[k] = struct{}{}
 		}
-		deletions = append(append(deletions, thenDeletions...), elseDeletions...)
+		deletions.AddAll(thenDeletions)
+		deletions.AddAll(elseDeletions)
 	}
 	for _, op := range ops {
 		p := op.GetRequestPut()
 		if p == nil {
 			continue
 		}
-		if _, ok := puts[string(p.Key)]; ok || covered(deletions, p.Key) {
+		if _, ok := puts[string(p.Key)]; ok || deletions.Covers(p.Key) {
 			return nil, nil, ErrDuplicateKey
 		}
 		puts[string(p.Key)] = struct{}{}
 	}
 	return puts, deletions, nil
-}
-
-func covered(deletions []span, key []byte) bool {
-	return slices.ContainsFunc(deletions, func(d span) bool { return d.covers(key) })
 }

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"bowline/internal/mvcc"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 )
@@ -147,11 +145,9 @@ func (s *space) diskFull(now time.Time) bool {
 
 func putCost(r *pb.PutRequest) int64 { return putOverhead + int64(len(r.Key)+len(r.Value)) }
 
-// txnCost is the dearer branch's sum of puts, nested transactions included.
+// txnCost is the dearer branch's sum of puts, nested transactions included; 0 if
+// there are none.
 func txnCost(r *pb.TxnRequest) int64 {
-	if !mvcc.HasPut(r) {
-		return 0
-	}
 	return max(opsCost(r.Success), opsCost(r.Failure))
 }
 
