@@ -42,6 +42,7 @@ type Member struct {
 
 	metrics  *walMetrics
 	started  time.Time
+	attached chan struct{} // closed when the server knows the node
 	flushed  chan struct{}
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -60,7 +61,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	m := &Member{cfg: cfg, log: cfg.Logger, flushed: make(chan struct{}, 1), failure: make(chan error, 1)}
+	m := &Member{cfg: cfg, log: cfg.Logger, attached: make(chan struct{}), flushed: make(chan struct{}, 1), failure: make(chan error, 1)}
 	m.metrics, m.started = newWALMetrics(), time.Now()
 	if err := m.start(ctx); err != nil {
 		return nil, errors.Join(err, m.Stop())
@@ -114,6 +115,7 @@ func (m *Member) start(ctx context.Context) error {
 		return err
 	}
 	m.server.Attach(m.fsm, m.node)
+	close(m.attached)
 	m.fsm.Start()
 	m.goRun(func() { m.server.Run(run) })
 	m.goRun(func() { m.keepHouse(run) })
@@ -241,10 +243,12 @@ func (m *Member) publish(_ int64, events []mvcc.Event, complete bool) {
 }
 
 // applier lets the node apply entries: the FSM does it, and the server hears how
-// far it got.
+// far it got. The node begins before the server knows it, so the first entries wait
+// until it does.
 type applier struct{ m *Member }
 
 func (a applier) Apply(entries []*raftpb.Entry, conf node.ConfChanger) error {
+	<-a.m.attached
 	if err := a.m.fsm.Apply(entries, conf); err != nil {
 		return err
 	}
