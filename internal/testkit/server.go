@@ -180,8 +180,9 @@ func (s *Server) Stop() error {
 	if err := s.signalAndWait(syscall.SIGTERM); err != nil {
 		return err
 	}
-	if log := s.Log(math.MaxInt); strings.Contains(log, "WARNING: DATA RACE") {
-		return fmt.Errorf("a data race in the server:\n%s", log)
+	if _, race, found := strings.Cut(s.Log(math.MaxInt), "WARNING: DATA RACE"); found {
+		race, _, _ = strings.Cut(race, "==================")
+		return fmt.Errorf("a data race in the server:%s", race)
 	}
 	return nil
 }
