@@ -50,6 +50,8 @@ type Options struct {
 	CacheBytes int64
 	// MemTableBytes is the size at which a memtable is flushed; default 16 MiB.
 	MemTableBytes int64
+	// MaxOpenFiles is how many files may be open at once; default 1000.
+	MaxOpenFiles int
 	// Logger receives the engine's own messages.
 	Logger *zap.Logger
 	// OnFatal is called when the engine cannot go on (a failed write of its
@@ -62,6 +64,7 @@ type Options struct {
 const (
 	defaultCacheBytes    = 48 << 20
 	defaultMemTableBytes = 16 << 20
+	defaultOpenFiles     = 1000
 	blockBytes           = 16 << 10
 	// A flush that cannot keep up must stop writers before memory does; this
 	// many memtables may wait.
@@ -94,6 +97,9 @@ func Open(dir string, o Options) (*Engine, error) {
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = defaultMemTableBytes
+	}
+	if o.MaxOpenFiles == 0 {
+		o.MaxOpenFiles = defaultOpenFiles
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -130,7 +136,7 @@ func (e *Engine) pebbleOptions(o Options) *pebble.Options {
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                1000,
+		MaxOpenFiles:                o.MaxOpenFiles,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.NumCPU()/2) },
 		Logger:                      &pebbleLogger{log: o.Logger, engine: e, fatal: o.OnFatal},
 		EventListener:               e.listener(o),

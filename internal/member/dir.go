@@ -92,8 +92,8 @@ func (d *dataDir) checkFormat() error {
 	f, err := d.fs.Open(filepath.Join(d.member, formatName))
 	if errors.Is(err, os.ErrNotExist) {
 		if _, err := d.fs.Stat(filepath.Join(d.member, "snap")); err == nil || d.initialized() {
-			return fmt.Errorf("%s holds a data directory of etcd, which this version cannot take over yet; "+
-				"save a snapshot with etcd and restore it, or choose another --data-dir", d.member)
+			return fmt.Errorf("%s holds a data directory of etcd, which this version cannot take over; "+
+				"it is left as it is: choose another --data-dir", d.member)
 		}
 		return nil
 	}

@@ -20,6 +20,18 @@ func connectionLimit(descriptors uint64) (int, error) {
 	return int(min(descriptors-reservedDescriptors, enough)), nil
 }
 
+// engineFiles is how many files the engine may have open: of the descriptors that
+// connections leave, with room for the log and what else there is, but no more
+// than it can make use of.
+func engineFiles() int {
+	const least, most, share = 64, 1000, 10
+	descriptors, err := descriptorLimit()
+	if err != nil {
+		return least
+	}
+	return int(min(max(descriptors/share, least), most))
+}
+
 // limitConnections makes listeners share a limit of connections: those beyond it
 // wait, one at each listener and the others in the system's queue, until one is
 // closed.

@@ -155,7 +155,7 @@ func (m *Member) openState() (wal.Recovered, error) {
 	}
 	var err error
 	m.engine, err = engine.Open(m.dir.engine, engine.Options{
-		FS: m.cfg.FS, CacheBytes: m.cfg.CacheBytes, MemTableBytes: m.cfg.MemTableBytes,
+		FS: m.cfg.FS, CacheBytes: m.cfg.CacheBytes, MemTableBytes: m.cfg.MemTableBytes, MaxOpenFiles: engineFiles(),
 		Logger: m.log.Named("engine"), OnFatal: m.fail, OnFlush: m.onFlush,
 	})
 	if err != nil {
