@@ -118,8 +118,9 @@ func ParseKeyValue(b []byte) (KeyValue, error) {
 			i += n
 			kv.setInt(tag, int64(v))
 		default:
-			n := protowire.ConsumeFieldValue(protowire.Number(tag>>3), protowire.Type(tag&7), b[i:])
-			if n < 0 {
+			num, kind := protowire.DecodeTag(tag)
+			n := protowire.ConsumeFieldValue(num, kind, b[i:])
+			if n < 0 || !num.IsValid() {
 				return KeyValue{}, badKeyValue(b, i)
 			}
 			i += n
