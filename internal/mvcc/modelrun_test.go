@@ -22,19 +22,22 @@ import (
 // TestModel compares random histories, crashes and compactions inside, with the
 // model. -rapid.checks sets how many.
 func TestModel(t *testing.T) {
-	checks(t, "300")
+	checks(t, "300", "30")
 	rapid.Check(t, func(t *rapid.T) { runModel(t, smallKeys, 0) })
 }
 
 // TestModelOfManyKeys begins with so many keys that count leaves split.
 func TestModelOfManyKeys(t *testing.T) {
-	checks(t, "5")
+	checks(t, "5", "1")
 	keys := manyKeys(2400)
 	rapid.Check(t, func(t *rapid.T) { runModel(t, keys, 2100) })
 }
 
 // checks sets how many histories are tried, unless the command line has.
-func checks(t *testing.T, n string) {
+func checks(t *testing.T, n, race string) {
+	if underRace {
+		n = race
+	}
 	f := flag.Lookup("rapid.checks")
 	if was := f.Value.String(); was == f.DefValue {
 		if err := f.Value.Set(n); err != nil {
