@@ -15,10 +15,7 @@ const (
 // longFiles and longFunctions are those above the limits, with the length that
 // each must not exceed. The tables may only shrink.
 var (
-	longFiles = map[string]int{
-		"internal/mvcc/model_test.go":    531,
-		"internal/mvcc/modelrun_test.go": 550,
-	}
+	longFiles     = map[string]int{}
 	longFunctions = map[string]int{
 		"internal/lease.TestKeeperAgainstAList": 97,
 		"internal/watch.TestModel":              142,

@@ -76,7 +76,10 @@ func TestWatcherWhoNeverReads(t *testing.T) {
 		}
 	}
 	// Of 10 kB each: before the watchers, until they are all stuck, and then.
-	const warm, stuck, puts = 2000, 4000, 14_000
+	warm, stuck, puts := 2000, 4000, 14_000
+	if testing.Short() {
+		warm, stuck, puts = 500, 1500, 3000
+	}
 	for i := range warm {
 		put(i)
 	}
@@ -101,7 +104,7 @@ func TestWatcherWhoNeverReads(t *testing.T) {
 	read := make(chan error, 1)
 	go func() {
 		next := int64(2)
-		for next <= puts+1 {
+		for next <= int64(puts+1) {
 			resp, err := reader.Recv()
 			if err != nil {
 				read <- err
