@@ -58,6 +58,7 @@ func (s *Store) CompactionHashes() []Hash {
 // HashKV computes etcd's hash of the key space at rev, 0 meaning now, and the
 // current revision. Cost: a scan of the revision records up to rev.
 func (s *Store) HashKV(ctx context.Context, rev int64) (h Hash, current int64, err error) {
+	requested := rev
 	if h, ok := s.hashes.get(rev); ok {
 		return h, s.current.Load(), nil
 	}
@@ -82,6 +83,10 @@ func (s *Store) HashKV(ctx context.Context, rev int64) (h Hash, current int64, e
 	live, err := s.liveAt(ctx, rev)
 	if err != nil {
 		return Hash{}, current, err
+	}
+	if !live && s.compacted.Load() > rev {
+		// A compaction accepted meanwhile may have removed what was live: look again.
+		return s.HashKV(ctx, requested)
 	}
 	h.Sum, err = scan.run(ctx, hashScanArgs{rev: rev, compacted: compacted, finished: finished, keepNothing: !live})
 	return h, current, err
