@@ -84,7 +84,7 @@ func (s *Store) HashKV(ctx context.Context, rev int64) (h Hash, current int64, e
 	if err != nil {
 		return Hash{}, current, err
 	}
-	if !live && s.compacted.Load() > rev {
+	if !live && s.compacted.Load() > compacted {
 		// A compaction accepted meanwhile may have removed what was live: look again.
 		return s.HashKV(ctx, requested)
 	}

@@ -53,7 +53,8 @@ func TestHashKVWorkedExample(t *testing.T) {
 	h.delete("foo/c", "")
 	h.wantHashes(map[int64]Hash{0: {4063947123, 13, 11}, 12: {241085522, 12, 11}})
 	h.compact(13)
-	h.wantHashes(map[int64]Hash{0: {1084519789, 13, 13}})
+	// A negative revision names nothing; before, it was looked for without end.
+	h.wantHashes(map[int64]Hash{0: {1084519789, 13, 13}, -2: {1084519789, -2, 13}})
 	// 13 itself is remembered from the compaction: same sum as from a scan.
 	if got, _ := h.store.hashes.get(13); got != (Hash{712029375, 13, 11}) && got.Sum != 712029375 {
 		t.Errorf("compaction hash at 13 = %+v, want sum 712029375 at 11", got)
