@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"slices"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -280,11 +281,31 @@ func describeEvent(e *mvccpb.Event) string {
 // expect compares all that is to be sent now with want, a line each.
 func (w *world) expect(s *Stream, want ...string) {
 	w.t.Helper()
-	got := w.drain(s)
+	w.compare(w.describeAll(s), want)
+}
+
+// expectInAnyOrder is for watchers that owe each other no order. want is sorted.
+func (w *world) expectInAnyOrder(s *Stream, want ...string) {
+	w.t.Helper()
+	got := w.describeAll(s)
+	slices.Sort(got)
+	w.compare(got, want)
+}
+
+func (w *world) describeAll(s *Stream) (got []string) {
+	w.t.Helper()
+	for _, m := range w.drain(s) {
+		got = append(got, describe(m))
+	}
+	return got
+}
+
+func (w *world) compare(got, want []string) {
+	w.t.Helper()
 	for i := range max(len(got), len(want)) {
 		g, e := "nothing", "nothing"
 		if i < len(got) {
-			g = describe(got[i])
+			g = got[i]
 		}
 		if i < len(want) {
 			e = want[i]
