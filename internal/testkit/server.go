@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -22,25 +21,40 @@ import (
 const (
 	startPatience = 30 * time.Second // until a server answers
 	stopPatience  = 20 * time.Second // until a server that was asked to end has ended
+	callPatience  = 2 * time.Second  // until one call has been answered
 	pollInterval  = 10 * time.Millisecond
 )
 
-// Server is a cluster of one member: a process with ports of its own.
+// Server is one member, by itself if it is not in a Cluster: a process with ports
+// and a data directory of its own.
 type Server struct {
+	Name    string
 	Addr    string // host:port of its client listener
 	DataDir string
 
 	program string
+	cluster string // the setting initial-cluster
+	state   string // the setting initial-cluster-state
 	flags   []string
 	block   *Block
 	log     *os.File
 	cmd     *exec.Cmd
-	ended   chan struct{} // closed when the process has ended
+	ended   <-chan struct{} // closed when the process has ended
 }
 
 // NewServer is a server that has not been started (Restart starts it): program
 // with a data directory below dir, which does not exist yet, and free ports.
 func NewServer(program, dir string, ports *Ports, flags ...string) (*Server, error) {
+	s, err := newMember("default", program, dir, ports, flags)
+	if err != nil {
+		return nil, err
+	}
+	s.cluster, s.state = s.Name+"="+s.PeerURL(), "new"
+	return s, nil
+}
+
+// newMember is a member that does not know its cluster yet.
+func newMember(name, program, dir string, ports *Ports, flags []string) (*Server, error) {
 	block, err := ports.Take()
 	if err != nil {
 		return nil, err
@@ -51,7 +65,7 @@ func NewServer(program, dir string, ports *Ports, flags ...string) (*Server, err
 		return nil, err
 	}
 	return &Server{
-		Addr: block.Addr(0), DataDir: filepath.Join(dir, "data"),
+		Name: name, Addr: block.Addr(0), DataDir: filepath.Join(dir, "data"),
 		program: program, flags: flags, block: block, log: log,
 	}, nil
 }
@@ -84,14 +98,14 @@ func (s *Server) Restart() error {
 func (s *Server) Launch() error {
 	client, peer := "http://"+s.Addr, s.PeerURL()
 	args := append([]string{
-		"--name", "default", "--data-dir", s.DataDir,
+		"--name", s.Name, "--data-dir", s.DataDir,
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-		"--initial-cluster", "default=" + peer,
+		"--initial-cluster", s.cluster, "--initial-cluster-state", s.state,
 	}, s.flags...)
 	cmd := exec.Command(s.program, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = CleanEnv(), s.log, s.log
-	ended, err := run(cmd)
+	ended, err := Start(cmd)
 	if err != nil {
 		return err
 	}
@@ -107,26 +121,6 @@ func (s *Server) Pid() int { return s.cmd.Process.Pid }
 
 // Ended is closed when the process has ended, by itself or not.
 func (s *Server) Ended() <-chan struct{} { return s.ended }
-
-// run starts a command that ends with this process at the latest, even if this
-// one is killed; the channel is closed when it has ended. The kernel ties the
-// command to the thread that started it, so that thread waits for it.
-func run(cmd *exec.Cmd) (ended chan struct{}, err error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	ended = make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is read from its state
-			close(ended)
-		}
-	}()
-	return ended, <-started
-}
 
 // ready waits until the server answers a read that needs its leader.
 func (s *Server) ready() error {
@@ -149,9 +143,18 @@ func (s *Server) ready() error {
 	}
 }
 
-// ask tries one read. It looks first whether anybody listens: a gRPC connection
-// that was refused would wait for a second before it is tried again.
+// ask tries one read.
 func (s *Server) ask(ctx context.Context) error {
+	return s.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		_, err := etcdserverpb.NewKVClient(conn).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte{0}})
+		return err
+	})
+}
+
+// call makes one call over a connection of its own. It looks first whether anybody
+// listens: a gRPC connection that was refused would wait for a second before it is
+// tried again.
+func (s *Server) call(ctx context.Context, do func(context.Context, *grpc.ClientConn) error) error {
 	probe, err := net.Dial("tcp", s.Addr)
 	if err != nil {
 		return err
@@ -162,10 +165,9 @@ func (s *Server) ask(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
-	_, err = etcdserverpb.NewKVClient(conn).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte{0}})
-	return err
+	return do(ctx, conn)
 }
 
 // Stop asks the server to end, as an operator would, and releases its ports. It
@@ -197,6 +199,28 @@ func (s *Server) Kill() {
 
 // Crash ends the server by force; Restart brings it back.
 func (s *Server) Crash() error { return s.signalAndWait(syscall.SIGKILL) }
+
+// Shutdown asks the server to end, as an operator would; Restart brings it back.
+func (s *Server) Shutdown() error { return s.signalAndWait(syscall.SIGTERM) }
+
+// Pause stops the process where it is, until Resume, Crash or Kill.
+func (s *Server) Pause() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a process go on that was paused.
+func (s *Server) Resume() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Running tells whether there is a process, paused or not.
+func (s *Server) Running() bool {
+	if s.cmd == nil {
+		return false
+	}
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
+}
 
 func (s *Server) signalAndWait(signal syscall.Signal) error {
 	if err := s.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {

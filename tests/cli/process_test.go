@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"bowline/internal/testkit"
 )
 
 // process is a running command.
@@ -19,7 +21,7 @@ type process struct {
 	cmd            *exec.Cmd
 	stdin          io.WriteCloser
 	stdout, stderr buffer
-	done           chan struct{} // closed when it has ended
+	done           <-chan struct{} // closed when it has ended
 }
 
 // buffer is written by a process while we read it.
@@ -40,9 +42,9 @@ func (b *buffer) String() string {
 	return b.buf.String()
 }
 
-// start runs a command; stdin is nil for a pipe that stays open.
+// start runs a command, which does not outlive the tests; stdin is nil for a pipe that stays open.
 func start(argv, env []string, dir string, stdin io.Reader) (*process, error) {
-	p := &process{cmd: exec.Command(argv[0], argv[1:]...), done: make(chan struct{})}
+	p := &process{cmd: exec.Command(argv[0], argv[1:]...)}
 	p.cmd.Env, p.cmd.Dir = env, dir
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if stdin != nil {
@@ -53,13 +55,10 @@ func start(argv, env []string, dir string, stdin io.Reader) (*process, error) {
 			return nil, err
 		}
 	}
-	if err := p.cmd.Start(); err != nil {
+	var err error
+	if p.done, err = testkit.Start(p.cmd); err != nil {
 		return nil, err
 	}
-	go func() {
-		_ = p.cmd.Wait() // how it ended is read from its state
-		close(p.done)
-	}()
 	return p, nil
 }
 
