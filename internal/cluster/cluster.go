@@ -20,6 +20,9 @@ type Member struct {
 	ID        uint64   `json:"id"`
 	PeerURLs  []string `json:"peerURLs"`
 	IsLearner bool     `json:"isLearner,omitempty"`
+	// AutoPromote asks the leader to make this learner a voter once it has caught
+	// up. It is Bowline's own; etcd passes over it.
+	AutoPromote bool `json:"autoPromote,omitempty"`
 	// Name and ClientURLs are empty until the member has started.
 	Name       string   `json:"name,omitempty"`
 	ClientURLs []string `json:"clientURLs,omitempty"`
@@ -30,12 +33,12 @@ func (m *Member) Started() bool { return m.Name != "" }
 
 // Refusals of a change; their texts reach clients.
 var (
-	ErrIDRemoved      = errors.New("membership: ID removed")
-	ErrIDExists       = errors.New("membership: ID exists")
-	ErrIDNotFound     = errors.New("membership: ID not found")
-	ErrPeerURLExists  = errors.New("membership: peerURL exists")
-	ErrNotLearner     = errors.New("membership: can only promote a learner member")
-	ErrTooManyLearner = errors.New("membership: too many learner members in cluster")
+	ErrIDRemoved       = errors.New("membership: ID removed")
+	ErrIDExists        = errors.New("membership: ID exists")
+	ErrIDNotFound      = errors.New("membership: ID not found")
+	ErrPeerURLExists   = errors.New("membership: peerURL exists")
+	ErrNotLearner      = errors.New("membership: can only promote a learner member")
+	ErrTooManyLearners = errors.New("membership: too many learner members in cluster")
 )
 
 // MemberID computes the ID of a member from its peer URLs and the cluster's
@@ -119,8 +122,9 @@ type ChangeContext struct {
 }
 
 // Apply checks a configuration change and returns the list after it. A refusal
-// leaves the list as it is.
-func (v *View) Apply(cc *raftpb.ConfChange) (*View, error) {
+// leaves the list as it is. More learners than maxLearners are refused; 0 means no
+// limit.
+func (v *View) Apply(cc *raftpb.ConfChange, maxLearners int) (*View, error) {
 	if v.Removed(cc.GetNodeId()) {
 		return nil, ErrIDRemoved
 	}
@@ -132,6 +136,9 @@ func (v *View) Apply(cc *raftpb.ConfChange) (*View, error) {
 		}
 		if ctx.IsPromote {
 			return v.promote(cc.GetNodeId())
+		}
+		if maxLearners > 0 && ctx.IsLearner && v.learners() >= maxLearners {
+			return nil, ErrTooManyLearners
 		}
 		return v.add(ctx.Member)
 	case raftpb.ConfChangeType_ConfChangeRemoveNode:
@@ -151,6 +158,15 @@ func (v *View) with(change func(*View)) *View {
 	next := &View{members: slices.Clone(v.members), removed: v.removed}
 	change(next)
 	return next
+}
+
+func (v *View) learners() (n int) {
+	for i := range v.members {
+		if v.members[i].IsLearner {
+			n++
+		}
+	}
+	return n
 }
 
 func (v *View) add(m Member) (*View, error) {
@@ -174,7 +190,10 @@ func (v *View) promote(id uint64) (*View, error) {
 	if !m.IsLearner {
 		return nil, ErrNotLearner
 	}
-	return v.with(func(n *View) { n.Member(id).IsLearner = false }), nil
+	return v.with(func(n *View) {
+		m := n.Member(id)
+		m.IsLearner, m.AutoPromote = false, false
+	}), nil
 }
 
 func (v *View) update(id uint64, peerURLs []string) (*View, error) {

@@ -37,6 +37,9 @@ type Config struct {
 	Store  mvcc.Options
 	// MinLeaseTTL raises shorter TTLs, in seconds.
 	MinLeaseTTL int64
+	// MaxLearners refuses more learners than this; 0 means no limit. It must be the
+	// same on all members.
+	MaxLearners int
 	// Deliver takes the result of the request with this ID.
 	Deliver func(id uint64, r Result)
 	// Publish takes the events of the revisions up to rev, in order. complete is
@@ -47,6 +50,9 @@ type Config struct {
 	LeaseRevoked func(id int64)
 	// EmptyEntry is called for the entry that opens a leader's term.
 	EmptyEntry func(term uint64)
+	// MembersChanged is told of the member list after each change of it. It may be
+	// nil.
+	MembersChanged func(*cluster.View)
 	// Fatal is called when the background work cannot go on.
 	Fatal func(error)
 	// Elapsed is a monotonic clock, for measuring alone: what is written never

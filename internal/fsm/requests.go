@@ -330,7 +330,7 @@ func (f *FSM) applyConfChange(g *group, e *raftpb.Entry) error {
 		return fmt.Errorf("fsm: entry %d is a damaged conf change: %w", e.GetIndex(), err)
 	}
 	r := Result{Revision: g.kv.Revision()}
-	next, err := f.Members().Apply(cc)
+	next, err := f.Members().Apply(cc, f.cfg.MaxLearners)
 	if err != nil {
 		r.Err = err
 		g.conf.RefuseConfChange()
@@ -349,6 +349,9 @@ func (f *FSM) applyConfChange(g *group, e *raftpb.Entry) error {
 func (f *FSM) storeMembers(g *group, cc *raftpb.ConfChange, next *cluster.View) error {
 	b := g.kv.Batch()
 	f.members.Store(next)
+	if f.cfg.MembersChanged != nil {
+		g.after = append(g.after, func() { f.cfg.MembersChanged(next) })
+	}
 	if m := next.Member(cc.GetNodeId()); m != nil {
 		return putMember(b, m)
 	}
