@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -40,6 +39,7 @@ type Server struct {
 	log     *os.File
 	cmd     *exec.Cmd
 	ended   <-chan struct{} // closed when the process has ended
+	asked   bool            // whether it was us who ended it
 }
 
 // NewServer is a server that has not been started (Restart starts it): program
@@ -91,7 +91,9 @@ func (s *Server) Restart() error {
 	if err := s.Launch(); err != nil {
 		return err
 	}
-	return s.ready()
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	defer cancel()
+	return s.Ready(ctx)
 }
 
 // Launch is Restart without the wait.
@@ -109,7 +111,7 @@ func (s *Server) Launch() error {
 	if err != nil {
 		return err
 	}
-	s.cmd, s.ended = cmd, ended
+	s.cmd, s.ended, s.asked = cmd, ended, false
 	return nil
 }
 
@@ -122,21 +124,22 @@ func (s *Server) Pid() int { return s.cmd.Process.Pid }
 // Ended is closed when the process has ended, by itself or not.
 func (s *Server) Ended() <-chan struct{} { return s.ended }
 
-// ready waits until the server answers a read that needs its leader.
-func (s *Server) ready() error {
-	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
-	defer cancel()
+// Ready waits until the server answers a read that needs a leader.
+func (s *Server) Ready(ctx context.Context) error { return s.wait(ctx, s.ask) }
+
+// wait tries one call until it succeeds.
+func (s *Server) wait(ctx context.Context, try func(context.Context) error) error {
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
 	var last error
 	for {
 		select {
 		case <-s.ended:
-			return fmt.Errorf("the server has ended (%v)", s.cmd.ProcessState)
+			return fmt.Errorf("server %s has ended (%v)", s.Name, s.cmd.ProcessState)
 		case <-ctx.Done():
-			return fmt.Errorf("the server does not answer: %w", last)
+			return fmt.Errorf("server %s does not answer: %w", s.Name, errors.Join(ctx.Err(), last))
 		case <-poll.C:
-			if last = s.ask(ctx); last == nil {
+			if last = try(ctx); last == nil {
 				return nil
 			}
 		}
@@ -145,10 +148,8 @@ func (s *Server) ready() error {
 
 // ask tries one read.
 func (s *Server) ask(ctx context.Context) error {
-	return s.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
-		_, err := etcdserverpb.NewKVClient(conn).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte{0}})
-		return err
-	})
+	_, err := s.read(ctx)
+	return err
 }
 
 // call makes one call over a connection of its own. It looks first whether anybody
@@ -170,17 +171,16 @@ func (s *Server) call(ctx context.Context, do func(context.Context, *grpc.Client
 	return do(ctx, conn)
 }
 
-// Stop asks the server to end, as an operator would, and releases its ports. It
-// reports what went wrong in the server's life.
+// Stop asks the server to end, as an operator would, if that has not been done
+// before, and releases its ports. It reports what went wrong in the server's life.
 func (s *Server) Stop() error {
 	defer s.release()
-	select {
-	case <-s.ended:
+	if s.Running() {
+		if err := s.signalAndWait(syscall.SIGTERM); err != nil {
+			return err
+		}
+	} else if !s.asked {
 		return fmt.Errorf("the server had ended by itself (%v); its log ends with:\n%s", s.cmd.ProcessState, s.Log(40))
-	default:
-	}
-	if err := s.signalAndWait(syscall.SIGTERM); err != nil {
-		return err
 	}
 	if _, race, found := strings.Cut(s.Log(math.MaxInt), "WARNING: DATA RACE"); found {
 		race, _, _ = strings.Cut(race, "==================")
@@ -223,8 +223,12 @@ func (s *Server) Running() bool {
 }
 
 func (s *Server) signalAndWait(signal syscall.Signal) error {
-	if err := s.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
+	s.asked = s.asked || s.Running()
+	// A process that is paused looks at no other signal but the last resort.
+	for _, sent := range []syscall.Signal{signal, syscall.SIGCONT} {
+		if err := s.cmd.Process.Signal(sent); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return err
+		}
 	}
 	select {
 	case <-s.ended:
