@@ -11,5 +11,9 @@
 // batches. This holds only as long as nothing is ever ingested into, or excised
 // from, a live engine.
 //
-// Goroutines: Pebble's own for flushes and compactions; they end with Close.
+// The store under an Engine can be exchanged while it is read: OpenNext, Adopt.
+// Iterators and snapshots count as users of the store that they were opened on.
+//
+// Goroutines: Pebble's own for flushes and compactions, and one for each store
+// that was replaced, until it is closed and removed; they end with Close.
 package engine

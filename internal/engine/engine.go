@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/sstable/colblk"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
 )
@@ -21,9 +18,6 @@ import (
 type (
 	// Batch collects changes that become visible and durable together.
 	Batch = pebble.Batch
-	// Iterator walks stored keys in order. A key or value that it returns is
-	// valid until its next move or Close.
-	Iterator = pebble.Iterator
 	// IterOptions bounds an Iterator.
 	IterOptions = pebble.IterOptions
 )
@@ -31,10 +25,10 @@ type (
 // ErrNotFound is returned by Get for a key that is not stored.
 var ErrNotFound = pebble.ErrNotFound
 
-// Reader is a source of consistent iterators: the engine, or an indexed batch
-// that shows its own changes on top of it.
+// Reader is a source of consistent iterators: the engine, a Snapshot of it, or an
+// Overlay that shows a batch's own changes on top of it.
 type Reader interface {
-	NewIter(o *IterOptions) (*Iterator, error)
+	NewIter(o *IterOptions) (Iterator, error)
 }
 
 // PointReads are the options of an iterator for SeekPrefixGE alone. It asks the
@@ -72,19 +66,19 @@ const (
 )
 
 // Engine is an open store. All methods may be called concurrently, except that
-// batches are built and committed by the one writer.
+// batches are built and committed, and the store replaced, by the one writer.
 type Engine struct {
-	db    *pebble.DB
-	cache *pebble.Cache
-	dir   string
-	fs    vfs.FS
+	// current is what the engine works on; Adopt exchanges it. Nothing else reads it
+	// than acquire.
+	current atomic.Pointer[handle]
+	options Options
+	cache   *pebble.Cache
 	// flushes counts finished flushes, for tests and status.
 	flushes atomic.Int64
-	// pending is about how many bytes are committed and not flushed, flushing how
-	// many of them the flush under way writes.
-	pending, flushing atomic.Int64
-	stats             *Stats
-	failure           failure
+	stats   *Stats
+	failure failure
+	// retiring are the stores that were replaced and wait for their last reader.
+	retiring sync.WaitGroup
 }
 
 // Open opens or creates the store in dir.
@@ -104,91 +98,26 @@ func Open(dir string, o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	e := &Engine{dir: dir, fs: o.FS, cache: pebble.NewCache(o.CacheBytes), stats: newStats(),
-		failure: failure{happened: make(chan struct{})}}
-	options := e.pebbleOptions(o)
+	return open(dir, o, pebble.NewCache(o.CacheBytes), newStats())
+}
+
+// open takes over a reference to cache.
+func open(dir string, o Options, cache *pebble.Cache, stats *Stats) (*Engine, error) {
+	e := &Engine{options: o, cache: cache, stats: stats, failure: failure{happened: make(chan struct{})}}
+	h := &handle{dir: dir, fs: o.FS, log: o.Logger}
+	h.refs.Store(1)
+	h.owner.Store(e)
+	options := h.pebbleOptions(o, cache)
 	err := verifyFiles(dir, options)
-	var db *pebble.DB
 	if err == nil {
-		db, err = pebble.Open(dir, options)
+		h.db, err = pebble.Open(dir, options)
 	}
 	if err != nil {
-		e.cache.Unref()
+		cache.Unref()
 		return nil, openError(dir, o.FS, err)
 	}
-	e.db = db
+	e.current.Store(h)
 	return e, nil
-}
-
-func (e *Engine) pebbleOptions(o Options) *pebble.Options {
-	comparer := newComparer()
-	schema := colblk.DefaultKeySchema(comparer, 16)
-	p := &pebble.Options{
-		FS:                          yieldingFS{o.FS},
-		Comparer:                    comparer,
-		KeySchema:                   schema.Name,
-		KeySchemas:                  sstable.MakeKeySchemas(&schema),
-		Cache:                       e.cache,
-		DisableWAL:                  true,
-		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                uint64(o.MemTableBytes),
-		MemTableStopWritesThreshold: memTablesWaiting,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       1000,
-		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                o.MaxOpenFiles,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.NumCPU()/2) },
-		Logger:                      &pebbleLogger{log: o.Logger, engine: e, fatal: o.OnFatal},
-		EventListener:               e.listener(o),
-	}
-	for i := range p.Levels {
-		p.Levels[i].BlockSize = blockBytes
-		p.Levels[i].IndexBlockSize = 64 << 10
-		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-		p.Levels[i].FilterType = pebble.TableFilter
-		p.Levels[i].Compression = compression(i)
-	}
-	return p
-}
-
-// compression of a level's blocks. What is flushed to level 0 is soon rewritten, so
-// compressing it would be work done twice.
-func compression(level int) func() *sstable.CompressionProfile {
-	profile := sstable.FastestCompression
-	if level == 0 {
-		profile = sstable.NoCompression
-	}
-	return func() *sstable.CompressionProfile { return profile }
-}
-
-func (e *Engine) listener(o Options) *pebble.EventListener {
-	return &pebble.EventListener{
-		BackgroundError: func(err error) {
-			o.Logger.Error("engine background work failed", zap.Error(err))
-			if f := e.failure.flush.Load(); f != nil && errors.Is(err, *f) {
-				e.fail(fmt.Errorf("engine: flush: %w", err), o.OnFatal)
-			}
-		},
-		// Whoever reads is given the error; the rest is served on.
-		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			o.Logger.Error("a file of the engine is damaged; replace this member or restore it from a snapshot",
-				zap.String("path", i.Path), zap.Error(i.Details))
-		},
-		FlushBegin: func(pebble.FlushInfo) { e.flushing.Store(e.pending.Load()) },
-		FlushEnd: func(i pebble.FlushInfo) {
-			if i.Err != nil {
-				e.failure.flush.Store(&i.Err)
-				return
-			}
-			e.pending.Add(-e.flushing.Swap(0))
-			e.flushes.Add(1)
-			e.stats.Flushes.Observe(i.TotalDuration)
-			e.stats.Commits.Observe(i.TotalDuration)
-			if o.OnFlush != nil {
-				o.OnFlush()
-			}
-		},
-	}
 }
 
 // openError adds what an operator can do to an error of Open.
@@ -206,70 +135,35 @@ func openError(dir string, fs vfs.FS, err error) error {
 	return fmt.Errorf("engine: cannot open %s: %w", dir, err)
 }
 
-// NewBatch returns an empty batch.
-func (e *Engine) NewBatch() *Batch { return e.db.NewBatch() }
+// NewBatch returns an empty batch. Writer only.
+func (e *Engine) NewBatch() *Batch { return e.current.Load().db.NewBatch() }
 
-// NewIndexedBatch returns a batch that is also a Reader of the engine as it
-// will be once the batch is committed. It costs more than NewBatch.
-func (e *Engine) NewIndexedBatch() *Batch { return e.db.NewIndexedBatch() }
+// NewIndexedBatch returns a batch that an Overlay can read as the engine as it
+// will be once the batch is committed. It costs more than NewBatch. Writer only.
+func (e *Engine) NewIndexedBatch() *Batch { return e.current.Load().db.NewIndexedBatch() }
 
 // Commit makes b visible to readers. It becomes durable with the next flush.
+// Writer only.
 func (e *Engine) Commit(b *Batch) error {
 	if err := e.failed(); err != nil {
 		return err
 	}
-	e.pending.Add(int64(b.Len()))
+	h := e.current.Load()
+	h.pending.Add(int64(b.Len()))
 	began := time.Now()
-	if err := e.db.Apply(b, pebble.NoSync); err != nil {
+	if err := h.db.Apply(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("engine: commit batch: %w", err)
 	}
 	e.stats.Commits.Observe(time.Since(began))
 	return b.Close()
 }
 
-// NewIter opens an iterator over the engine as it is now.
-func (e *Engine) NewIter(o *IterOptions) (*Iterator, error) { return e.db.NewIter(o) }
-
-// Get returns a copy of a record's value, or ErrNotFound.
-func (e *Engine) Get(key []byte) ([]byte, error) {
-	v, closer, err := e.db.Get(key)
-	if err != nil {
-		return nil, err
-	}
-	defer closer.Close()
-	return append([]byte(nil), v...), nil
-}
-
-// GetDurable is Get on what has been flushed: what a crash would leave.
-func (e *Engine) GetDurable(key []byte) ([]byte, error) {
-	it, err := e.db.NewIter(&pebble.IterOptions{
-		LowerBound: key, UpperBound: append(append([]byte(nil), key...), terminator),
-		OnlyReadGuaranteedDurable: true,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("engine: read durable state: %w", err)
-	}
-	defer it.Close()
-	if !it.First() {
-		if err := it.Error(); err != nil {
-			return nil, fmt.Errorf("engine: read durable state: %w", err)
-		}
-		return nil, ErrNotFound
-	}
-	return append([]byte(nil), it.Value()...), nil
-}
-
-// Snapshot is the engine as it was at one moment, however it changes. It keeps
-// what it shows from being reclaimed, so it must be closed.
-type Snapshot = pebble.Snapshot
-
-// NewSnapshot returns the engine as it is now.
-func (e *Engine) NewSnapshot() *Snapshot { return e.db.NewSnapshot() }
-
 // StartFlush begins to write all committed batches to disk; OnFlush tells when
 // it is done.
 func (e *Engine) StartFlush() error {
-	if _, err := e.db.AsyncFlush(); err != nil {
+	h := e.acquire()
+	defer h.release()
+	if _, err := h.db.AsyncFlush(); err != nil {
 		return fmt.Errorf("engine: flush: %w", err)
 	}
 	return nil
@@ -278,8 +172,10 @@ func (e *Engine) StartFlush() error {
 // Reclaim rewrites all files so that deleted and superseded records give back
 // their space. Readers and the writer go on meanwhile.
 func (e *Engine) Reclaim(ctx context.Context) error {
+	h := e.acquire()
+	defer h.release()
 	last := []byte{0xff, terminator}
-	if err := e.db.Compact(ctx, []byte{terminator}, last, false); err != nil {
+	if err := h.db.Compact(ctx, []byte{terminator}, last, false); err != nil {
 		return fmt.Errorf("engine: reclaim space: %w", err)
 	}
 	return nil
@@ -288,7 +184,9 @@ func (e *Engine) Reclaim(ctx context.Context) error {
 // Checkpoint writes a consistent copy of the flushed engine to dir, sharing its
 // immutable files by hard links. dir must not exist.
 func (e *Engine) Checkpoint(dir string) error {
-	if err := e.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+	h := e.acquire()
+	defer h.release()
+	if err := h.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
 		return fmt.Errorf("engine: checkpoint to %s: %w", dir, err)
 	}
 	return nil
@@ -301,11 +199,20 @@ type Size struct{ Total, Live int64 }
 // Size reports the space taken. It is cheap enough to be asked on each request
 // of an operator, not on each write.
 func (e *Engine) Size() Size {
-	m := e.db.Metrics()
-	total := int64(m.DiskSpaceUsage()) + max(e.pending.Load(), 0)
+	h := e.acquire()
+	defer h.release()
+	m := h.db.Metrics()
+	total := int64(m.DiskSpaceUsage()) + max(h.pending.Load(), 0)
 	dead := int64(m.Table.ObsoleteSize + m.Table.ZombieSize)
 	return Size{Total: total, Live: max(total-dead, 0)}
 }
 
 // Metrics describes the engine's inner state for an operator.
-func (e *Engine) Metrics() string { return e.db.Metrics().String() }
+func (e *Engine) Metrics() string {
+	h := e.acquire()
+	defer h.release()
+	return h.db.Metrics().String()
+}
+
+// Dir is the directory of the store that the engine works on.
+func (e *Engine) Dir() string { return e.current.Load().dir }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,9 +16,6 @@ type failure struct {
 	once     sync.Once
 	happened chan struct{}
 	err      error // valid once happened is closed
-	// flush is how the last flush ended that has written no table. Only if Pebble
-	// reports it as an error of its work, too, was there anything to write.
-	flush atomic.Pointer[error]
 }
 
 // fail ends the engine: whoever writes, or waits for a write, is given err.
@@ -48,7 +44,9 @@ func (e *Engine) Flush() error {
 	if err := e.failed(); err != nil {
 		return err
 	}
-	done, err := e.db.AsyncFlush()
+	h := e.acquire()
+	defer h.release()
+	done, err := h.db.AsyncFlush()
 	if err != nil {
 		return fmt.Errorf("engine: flush: %w", err)
 	}
@@ -60,13 +58,14 @@ func (e *Engine) Flush() error {
 	}
 }
 
-// Close flushes what is committed and closes the engine. No iterator or batch
-// may be open.
+// Close flushes what is committed and closes the engine, replaced stores included.
+// No iterator or batch may be open.
 func (e *Engine) Close() error {
+	e.retiring.Wait()
 	if err := e.Flush(); err != nil {
 		return e.abandon(err)
 	}
-	err := e.db.Close()
+	err := e.current.Load().db.Close()
 	e.cache.Unref()
 	if err != nil {
 		return fmt.Errorf("engine: close: %w", err)
@@ -89,7 +88,7 @@ func (e *Engine) abandon(why error) error {
 				why = fmt.Errorf("%w (closing: %v)", why, r)
 			}
 		}()
-		if err := e.db.Close(); err == nil {
+		if err := e.current.Load().db.Close(); err == nil {
 			e.cache.Unref()
 		}
 	}()
@@ -105,7 +104,7 @@ func (e *Engine) abandon(why error) error {
 // cannot go on; the member must then stop, in order, and not by os.Exit.
 type pebbleLogger struct {
 	log    *zap.Logger
-	engine *Engine
+	handle *handle
 	fatal  func(error)
 }
 
@@ -124,7 +123,7 @@ func (l *pebbleLogger) Fatalf(format string, args ...any) {
 	if l.fatal == nil {
 		panic(err)
 	}
-	l.engine.fail(err, l.fatal)
+	l.handle.fail(err, l.fatal)
 	// Pebble does not expect Fatalf to return. Ending the goroutine gives back the
 	// locks that it holds, so that readers are not in its way to the end.
 	runtime.Goexit()

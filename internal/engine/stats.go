@@ -36,13 +36,15 @@ type Figures struct {
 
 // Figures reads them; it costs about what Size does.
 func (e *Engine) Figures() Figures {
-	m := e.db.Metrics()
+	h := e.acquire()
+	defer h.release()
+	m := h.db.Metrics()
 	total := m.Total()
 	return Figures{
 		Flushes: e.flushes.Load(), Compactions: m.Compact.Count,
 		CacheHits: m.BlockCache.Hits, CacheMisses: m.BlockCache.Misses,
 		CacheBytes: m.BlockCache.Size, MemTableBytes: int64(m.MemTable.Size),
-		UnflushedBytes: max(e.pending.Load(), 0), CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
+		UnflushedBytes: max(h.pending.Load(), 0), CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
 		ReadAmplification: m.ReadAmp(), Tables: total.TablesCount, OpenSnapshots: int64(m.Snapshots.Count),
 		CompactedBytes: int64(total.TableBytesCompacted), FlushedTableBytes: int64(total.TableBytesFlushed),
 	}

@@ -126,6 +126,9 @@ func (p *pacer) after(begin, end time.Time, applied uint64, waiting bool) time.D
 func (f *FSM) compactStep() (removed int, done bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.store.Compacting() {
+		return 0, true, nil // the state was replaced by one that is done with it
+	}
 	begin := time.Now()
 	b := f.engine.NewBatch()
 	p, err := f.store.CompactStep(b, compactRecords)
@@ -144,6 +147,10 @@ func (f *FSM) compactStep() (removed int, done bool, err error) {
 func (f *FSM) releasePhysical() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.releasePhysicalLocked()
+}
+
+func (f *FSM) releasePhysicalLocked() {
 	finished := f.store.CompactionFinished()
 	waiting := f.physical[:0]
 	for _, w := range f.physical {

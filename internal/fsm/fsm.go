@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -114,39 +113,13 @@ func Open(cfg Config) (*FSM, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	store, err := mvcc.Open(cfg.Engine, cfg.Store)
+	f := &FSM{cfg: cfg, engine: cfg.Engine, leases: lease.NewTable(cfg.MinLeaseTTL), compact: make(chan struct{}, 1), stats: newStats()}
+	l, err := load(cfg.Engine, cfg.Store)
 	if err != nil {
 		return nil, err
 	}
-	f := &FSM{cfg: cfg, engine: cfg.Engine, store: store, leases: lease.NewTable(cfg.MinLeaseTTL),
-		compact: make(chan struct{}, 1), stats: newStats()}
-	if f.position, err = ReadApplied(cfg.Engine, false); err != nil {
-		return nil, err
-	}
-	f.applied.Store(f.position.Index)
-	if err := loadLeases(cfg.Engine, f.leases); err != nil {
-		return nil, err
-	}
-	members, err := loadMembers(cfg.Engine)
-	if err != nil {
-		return nil, err
-	}
-	f.members.Store(members)
-	alarms, err := loadAlarms(cfg.Engine)
-	if err != nil {
-		return nil, err
-	}
-	f.alarms.Store(&alarms)
-	if f.auth, err = loadAuth(cfg.Engine); err != nil {
-		return nil, err
-	}
-	f.authRevision.Store(f.auth.revision)
-	version, err := cfg.Engine.Get(metaKey(metaClusterVersion))
-	if err != nil && !errors.Is(err, engine.ErrNotFound) {
-		return nil, fmt.Errorf("fsm: read the cluster version: %w", err)
-	}
-	v := string(version)
-	f.version.Store(&v)
+	f.store = l.store
+	f.take(l)
 	return f, nil
 }
 

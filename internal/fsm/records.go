@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"bowline/internal/cluster"
 	"bowline/internal/engine"
@@ -98,15 +97,13 @@ func each(e *engine.Engine, class engine.Class, f func(body, value []byte) error
 	return nil
 }
 
-func loadLeases(e *engine.Engine, t *lease.Table) error {
-	var leases []lease.Lease
-	err := each(e, engine.ClassLease, func(_, value []byte) error {
+func loadLeases(e *engine.Engine) (leases []lease.Lease, err error) {
+	err = each(e, engine.ClassLease, func(_, value []byte) error {
 		l, err := lease.Parse(value)
 		leases = append(leases, l)
 		return err
 	})
-	t.Load(slices.Values(leases))
-	return err
+	return leases, err
 }
 
 func loadMembers(e *engine.Engine) (*cluster.View, error) {

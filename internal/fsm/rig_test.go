@@ -24,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type rig struct {
 	t      testing.TB
 	fs     *vfs.MemFS
+	dir    string
 	engine *engine.Engine
 	fsm    *FSM
 	// log is every entry there is, the first one at index 1.
@@ -37,7 +38,7 @@ type rig struct {
 }
 
 func newRig(t testing.TB) *rig {
-	r := &rig{t: t, fs: vfs.NewCrashableMem(), results: make(map[uint64]Result)}
+	r := &rig{t: t, fs: vfs.NewCrashableMem(), dir: "db", results: make(map[uint64]Result)}
 	r.open()
 	t.Cleanup(func() {
 		r.check()
@@ -49,7 +50,7 @@ func newRig(t testing.TB) *rig {
 func (r *rig) open() {
 	r.t.Helper()
 	var err error
-	r.engine, err = engine.Open("db", engine.Options{FS: r.fs, CacheBytes: 1 << 20, MemTableBytes: 128 << 10})
+	r.engine, err = engine.Open(r.dir, engine.Options{FS: r.fs, CacheBytes: 1 << 20, MemTableBytes: 128 << 10})
 	r.must(err)
 	r.fsm, err = Open(Config{
 		Engine: r.engine, Store: mvcc.Options{CacheBytes: 1 << 14}, MinLeaseTTL: 2,

@@ -94,6 +94,16 @@ func (e *cacheEntry) cost() int64 {
 	return int64(len(e.key)+len(e.version.stored)) + entryOverhead
 }
 
+// clear drops everything, which must be committed.
+func (c *newest) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.entries, s.clock, s.hand, s.bytes = make(map[string]*cacheEntry), nil, 0, 0
+		s.mu.Unlock()
+	}
+}
+
 // trim drops what was not used lately until the cache is within its limit: first
 // records, then what is left of their entries, since a put needs only that much.
 // Everything in it must be committed.

@@ -24,6 +24,9 @@ type compaction struct {
 	// wanted: etcd takes one only if the compaction before had finished.
 	hashFrom int64
 	hashWant bool
+	// epoch counts how often the store was replaced: a hash that was begun before is
+	// of a compaction that is not this store's.
+	epoch int
 }
 
 func (c *compaction) load(e *engine.Engine) error {
@@ -112,6 +115,7 @@ func (s *Store) CompactionFinished() int64 { return s.compaction.finishedRevisio
 func (s *Store) TakeCompactionHash(ctx context.Context) (Hash, bool, error) {
 	s.compaction.mu.Lock()
 	want, rev, from := s.compaction.hashWant, s.compaction.scheduled, s.compaction.hashFrom
+	epoch := s.compaction.epoch
 	s.compaction.hashWant = false
 	s.compaction.mu.Unlock()
 	if !want {
@@ -130,6 +134,11 @@ func (s *Store) TakeCompactionHash(ctx context.Context) (Hash, bool, error) {
 	h.Sum, err = scan.run(ctx, hashScanArgs{rev: rev, compacted: from, finished: from, keepNothing: !keeps})
 	if err != nil {
 		return Hash{}, false, err
+	}
+	s.compaction.mu.Lock()
+	defer s.compaction.mu.Unlock()
+	if s.compaction.epoch != epoch {
+		return Hash{}, false, nil
 	}
 	s.hashes.add(h)
 	return h, true, nil

@@ -49,7 +49,7 @@ func (s *Store) count(ctx context.Context, start, end []byte, rev int64) (int64,
 
 // countParts adds up whole leaves and opens an iterator over each part that is
 // left, all as of one revision, now.
-func (s *Store) countParts(start, end []byte) (total, now int64, iters []*engine.Iterator, err error) {
+func (s *Store) countParts(start, end []byte) (total, now int64, iters []engine.Iterator, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now = s.current.Load()
@@ -106,13 +106,13 @@ func (s *Store) bornSince(ctx context.Context, start, end []byte, rev, now int64
 }
 
 // newRevisionIter iterates the revision records with from <= main <= to.
-func newRevisionIter(src engine.Reader, from, to int64) (*engine.Iterator, error) {
+func newRevisionIter(src engine.Reader, from, to int64) (engine.Iterator, error) {
 	it, err := src.NewIter(&engine.IterOptions{
 		LowerBound: engine.AppendRevisionKey(nil, max(from, 0), 0),
 		UpperBound: engine.AppendRevisionKey(nil, to+1, 0),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mvcc: open iterator: %w", err)
+		return engine.Iterator{}, fmt.Errorf("mvcc: open iterator: %w", err)
 	}
 	return it, nil
 }

@@ -35,7 +35,7 @@ type Group struct {
 	// maxGroupEventBytes its events are dropped and watchers read history.
 	eventBytes int
 	// lookups is opened at most once per group for versions that are not cached.
-	lookups *engine.Iterator
+	lookups engine.Iterator
 	// spilled tells that part of the group is in the engine already.
 	spilled bool
 
@@ -53,7 +53,7 @@ func (s *Store) Begin(leases Leases, readsOwn bool) *Group {
 	g := &Group{store: s, leases: leases, src: s.engine, revision: s.current.Load(), deltas: make(map[int]int64)}
 	if readsOwn {
 		g.batch = s.engine.NewIndexedBatch()
-		g.src = g.batch
+		g.src = engine.Overlay{Batch: g.batch}
 	} else {
 		g.batch = s.engine.NewBatch()
 	}
@@ -69,9 +69,9 @@ func (g *Group) Revision() int64 { return g.revision }
 // Seal adds the group's own records to the batch; after it the batch is to be
 // committed and the group published.
 func (g *Group) Seal() error {
-	if g.lookups != nil {
+	if !g.lookups.IsZero() {
 		g.lookups.Close()
-		g.lookups = nil
+		g.lookups = engine.Iterator{}
 	}
 	s := g.store
 	for i, d := range g.deltas {
@@ -119,7 +119,7 @@ func (g *Group) Publish() (events []Event, complete bool) {
 
 // Discard gives up an uncommitted group whose requests have changed nothing.
 func (g *Group) Discard() {
-	if g.lookups != nil {
+	if !g.lookups.IsZero() {
 		g.lookups.Close()
 	}
 	g.batch.Close()
@@ -134,7 +134,7 @@ func (g *Group) lookup(key []byte, whole bool) (version, bool, error) {
 	if g.src != engine.Reader(g.store.engine) || g.spilled {
 		return load(g.src, key, g.revision+1)
 	}
-	if g.lookups == nil {
+	if g.lookups.IsZero() {
 		it, err := g.src.NewIter(engine.PointReads())
 		if err != nil {
 			return version{}, false, fmt.Errorf("mvcc: open iterator: %w", err)
@@ -305,6 +305,6 @@ func (r *request) spill() error {
 		return nil
 	}
 	g.batch = g.store.engine.NewIndexedBatch()
-	g.src = g.batch
+	g.src = engine.Overlay{Batch: g.batch}
 	return nil
 }

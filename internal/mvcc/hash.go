@@ -44,6 +44,12 @@ func (h *hashCache) add(x Hash) {
 	}
 }
 
+func (h *hashCache) clear() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hashes = nil
+}
+
 // CompactionHashes returns the remembered hashes, newest first.
 func (s *Store) CompactionHashes() []Hash {
 	s.hashes.mu.Lock()

@@ -131,7 +131,7 @@ func (s *Store) changesOfKey(ctx context.Context, key []byte, from, to int64, f 
 // showPrev makes c.prev what watchers are told that c replaced: the version as of
 // the revision before, even if the same request changed the key twice; none if
 // that revision is compacted, although the version may still be stored.
-func (s *Store) showPrev(it *engine.Iterator, c *change) error {
+func (s *Store) showPrev(it engine.Iterator, c *change) error {
 	if c.rev.Main-1 < s.compacted.Load() {
 		c.prev = Revision{}
 		return nil
@@ -161,7 +161,7 @@ func (s *Store) Version(key []byte, rev Revision) ([]byte, error) {
 	return v.kv(), nil
 }
 
-func loadExact(it *engine.Iterator, key []byte, rev Revision) (version, bool, error) {
+func loadExact(it engine.Iterator, key []byte, rev Revision) (version, bool, error) {
 	var buf [128]byte
 	want := engine.AppendVersionKey(buf[:0], key, rev.Main, rev.Sub)
 	if !it.SeekPrefixGE(want) {

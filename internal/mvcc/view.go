@@ -287,7 +287,7 @@ func (v View) countByWalk(ctx context.Context, start, end []byte, rev int64) (in
 	return countWalk(ctx, it, rev)
 }
 
-func countWalk(ctx context.Context, it *engine.Iterator, rev int64) (int64, error) {
+func countWalk(ctx context.Context, it engine.Iterator, rev int64) (int64, error) {
 	n := int64(0)
 	err := walk(it, rev, func(_, _ []byte) bool {
 		n++

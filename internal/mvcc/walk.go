@@ -35,11 +35,11 @@ func versionBounds(start, end []byte) (lower, upper []byte) {
 	return engine.Key(engine.ClassVersion, start), upper
 }
 
-func newVersionIter(src engine.Reader, start, end []byte) (*engine.Iterator, error) {
+func newVersionIter(src engine.Reader, start, end []byte) (engine.Iterator, error) {
 	lower, upper := versionBounds(start, end)
 	it, err := src.NewIter(&engine.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return nil, fmt.Errorf("mvcc: open iterator: %w", err)
+		return engine.Iterator{}, fmt.Errorf("mvcc: open iterator: %w", err)
 	}
 	return it, nil
 }
@@ -47,7 +47,7 @@ func newVersionIter(src engine.Reader, start, end []byte) (*engine.Iterator, err
 // walk calls f, in key order, for the version of each live key within the
 // iterator's bounds that is visible at rev. The bytes it passes are valid only
 // during the call. f returning false ends the walk.
-func walk(it *engine.Iterator, rev int64, f func(stored, value []byte) bool) error {
+func walk(it engine.Iterator, rev int64, f func(stored, value []byte) bool) error {
 	if rev < 0 {
 		return nil // before the first revision there was nothing
 	}
@@ -90,7 +90,7 @@ func load(src engine.Reader, key []byte, rev int64) (v version, ok bool, err err
 	return loadFrom(it, key, rev)
 }
 
-func loadFrom(it *engine.Iterator, key []byte, rev int64) (version, bool, error) {
+func loadFrom(it engine.Iterator, key []byte, rev int64) (version, bool, error) {
 	var buf [128]byte
 	seek := engine.AppendVersionKey(buf[:0], key, rev, maxSub)
 	if !it.SeekPrefixGE(seek) {
