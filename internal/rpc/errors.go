@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"bowline/internal/cluster"
 	"bowline/internal/fsm"
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
@@ -65,7 +66,13 @@ var errorCodes = []struct {
 	{server.ErrNotLearner, codes.FailedPrecondition},
 	{server.ErrBadMemberURLs, codes.InvalidArgument},
 	{server.ErrPeerURLExists, codes.FailedPrecondition},
-	{server.ErrNotEnoughStarted, codes.Unknown},
+	{server.ErrMemberExists, codes.FailedPrecondition},
+	{server.ErrTooManyLearners, codes.FailedPrecondition},
+	{server.ErrLearnerNotReady, codes.FailedPrecondition},
+	{server.ErrTimeoutTransfer, codes.Unknown},
+	{server.ErrTimeoutLost, codes.Unavailable},
+	{cluster.ErrNotEnoughStarted, codes.Unknown},
+	{cluster.ErrUnhealthy, codes.Unavailable},
 	{server.ErrStreamSort, codes.Unimplemented},
 	{server.ErrStreamFilters, codes.Unimplemented},
 	{server.ErrUnbuilt, codes.Unimplemented},

@@ -114,16 +114,6 @@ func (m *maintenance) Snapshot(_ *pb.SnapshotRequest, stream grpc.ServerStreamin
 	return nil
 }
 
-// clusterService is the Cluster service.
-type clusterService struct {
-	pb.UnimplementedClusterServer
-	server *server.Server
-}
-
-func (c *clusterService) MemberList(ctx context.Context, r *pb.MemberListRequest) (*pb.MemberListResponse, error) {
-	return checked(c.server.MemberList(ctx, r.Linearizable))
-}
-
 // leases is the Lease service.
 type leases struct {
 	pb.UnimplementedLeaseServer

@@ -21,9 +21,8 @@ type Unbuilt struct {
 
 // The capabilities that calls wait for.
 const (
-	accessControl  = "access control"
-	severalMembers = "clusters of several members"
-	downgrades     = "lowering the cluster version"
+	accessControl = "access control"
+	downgrades    = "lowering the cluster version"
 )
 
 // unbuiltCalls is the table of them all. A call without an answer of its own is
@@ -44,11 +43,6 @@ var unbuiltCalls = []Unbuilt{
 	{"/etcdserverpb.Auth/RoleDelete", "", accessControl},
 	{"/etcdserverpb.Auth/RoleGrantPermission", "", accessControl},
 	{"/etcdserverpb.Auth/RoleRevokePermission", "", accessControl},
-	{"/etcdserverpb.Cluster/MemberAdd", "to URLs that are invalid or taken, that they are", severalMembers},
-	{"/etcdserverpb.Cluster/MemberRemove", "that the member is unknown, or that the last one must stay", severalMembers},
-	{"/etcdserverpb.Cluster/MemberUpdate", "to an unknown ID, that there is no such member", severalMembers},
-	{"/etcdserverpb.Cluster/MemberPromote", "that the member is unknown, or no learner", severalMembers},
-	{"/etcdserverpb.Maintenance/MoveLeader", "as a member alone does: success to itself, a bad transferee otherwise", severalMembers},
 	{"/etcdserverpb.Maintenance/Downgrade", "to validate and cancel; to enable, if the version is wrong", downgrades},
 }
 
@@ -75,20 +69,4 @@ func (a *auth) AuthDisable(context.Context, *pb.AuthDisableRequest) (*pb.AuthDis
 
 func (a *auth) Authenticate(context.Context, *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
 	return nil, toStatus(server.ErrAuthNotEnabled)
-}
-
-func (c *clusterService) MemberAdd(_ context.Context, r *pb.MemberAddRequest) (*pb.MemberAddResponse, error) {
-	return checked[*pb.MemberAddResponse](nil, c.server.MemberAdd(r.PeerURLs))
-}
-
-func (c *clusterService) MemberRemove(_ context.Context, r *pb.MemberRemoveRequest) (*pb.MemberRemoveResponse, error) {
-	return checked[*pb.MemberRemoveResponse](nil, c.server.MemberRemove(r.ID))
-}
-
-func (c *clusterService) MemberUpdate(_ context.Context, r *pb.MemberUpdateRequest) (*pb.MemberUpdateResponse, error) {
-	return checked[*pb.MemberUpdateResponse](nil, c.server.MemberUpdate(r.ID))
-}
-
-func (c *clusterService) MemberPromote(_ context.Context, r *pb.MemberPromoteRequest) (*pb.MemberPromoteResponse, error) {
-	return checked[*pb.MemberPromoteResponse](nil, c.server.MemberPromote(r.ID))
 }

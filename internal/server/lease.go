@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bowline/internal/lease"
+	"bowline/internal/peers"
 	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -49,19 +50,6 @@ func (s *Server) LeaseRevoke(ctx context.Context, req *pb.LeaseRevokeRequest) (*
 	return s.answer(r), nil
 }
 
-// leads waits until this member leads and has applied what makes it the keeper of
-// the leases' time.
-func (s *Server) leads(ctx context.Context) error {
-	st := s.node.Status()
-	if st.Leader == 0 {
-		return s.waitForLeader(ctx)
-	}
-	if st.Leader != s.cfg.MemberID {
-		return errUnbuilt("asking the leader about a lease")
-	}
-	return nil
-}
-
 // waitForLeader waits for a leader up to the request timeout.
 func (s *Server) waitForLeader(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout())
@@ -80,29 +68,50 @@ func (s *Server) waitForLeader(ctx context.Context) error {
 }
 
 // LeaseKeepAlive renews a lease. An unknown or expired lease is answered with TTL
-// 0, the latter once it is revoked.
+// 0, the latter once it is revoked. Only the leader keeps the time, so another member
+// asks it.
 func (s *Server) LeaseKeepAlive(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
-	if err := s.leads(ctx); err != nil {
-		return nil, err
-	}
 	resp := &pb.LeaseKeepAliveResponse{Header: s.header(s.store.Revision()), ID: id}
+	err := s.askLeader(ctx, func(ctx context.Context) (err error) {
+		resp.TTL, err = s.RenewLease(ctx, id)
+		return again(err)
+	}, func(ctx context.Context, urls []string) (err error) {
+		resp.TTL, err = s.cfg.Peers.RenewLease(ctx, urls, id)
+		return err
+	})
+	if errors.Is(err, lease.ErrNotFound) || errors.Is(err, peers.ErrLeaseNotFound) {
+		return resp, nil
+	}
+	return resp, err
+}
+
+// again marks what a member answers that leads no longer, or not yet.
+func again(err error) error {
+	if errors.Is(err, lease.ErrNotPrimary) {
+		return errAskAgain
+	}
+	return err
+}
+
+// RenewLease is LeaseKeepAlive on the leader: it refuses with lease.ErrNotPrimary or
+// lease.ErrNotFound, and returns the TTL in seconds.
+func (s *Server) RenewLease(ctx context.Context, id int64) (ttl int64, err error) {
 	if err := s.appliedSoon(ctx); err != nil {
-		return nil, err
+		return 0, err
 	}
 	for {
 		ttl, gone, err := s.cfg.LeaseClock.Renew(id)
-		if errors.Is(err, lease.ErrNotFound) {
-			return resp, nil
+		if err != nil {
+			return 0, err
 		}
 		if gone == nil {
-			resp.TTL = ttl
 			s.stats.LeasesRenewed.Add(1)
-			return resp, err
+			return ttl, nil
 		}
 		select {
 		case <-gone:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return 0, context.Cause(ctx)
 		}
 	}
 }
@@ -124,25 +133,39 @@ func (s *Server) appliedSoon(ctx context.Context) error {
 
 // LeaseTimeToLive tells what is left of a lease, and its keys if asked.
 func (s *Server) LeaseTimeToLive(ctx context.Context, req *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
-	if err := s.leads(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.appliedSoon(ctx); err != nil {
-		return nil, err
-	}
-	resp := &pb.LeaseTimeToLiveResponse{Header: s.header(s.store.Revision()), ID: req.ID, TTL: -1}
-	l, ok := s.fsm.Leases().Get(req.ID)
-	if !ok {
-		return resp, nil
-	}
-	left, err := s.cfg.LeaseClock.Remaining(req.ID)
-	if errors.Is(err, lease.ErrNotFound) {
-		return resp, nil
+	var resp *pb.LeaseTimeToLiveResponse
+	err := s.askLeader(ctx, func(ctx context.Context) (err error) {
+		resp, err = s.LeaseLeft(ctx, req)
+		return again(err)
+	}, func(ctx context.Context, urls []string) (err error) {
+		resp, err = s.cfg.Peers.LeaseTimeToLive(ctx, urls, req)
+		return err
+	})
+	if errors.Is(err, lease.ErrNotFound) || errors.Is(err, peers.ErrLeaseNotFound) {
+		resp, err = &pb.LeaseTimeToLiveResponse{ID: req.ID, TTL: -1}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	resp.GrantedTTL, resp.TTL = l.TTL, int64(left/time.Second)
+	resp.Header = s.header(s.store.Revision())
+	return resp, nil
+}
+
+// LeaseLeft is LeaseTimeToLive on the leader, without a header: it refuses with
+// lease.ErrNotPrimary or lease.ErrNotFound.
+func (s *Server) LeaseLeft(ctx context.Context, req *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
+	if err := s.appliedSoon(ctx); err != nil {
+		return nil, err
+	}
+	left, err := s.cfg.LeaseClock.Remaining(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	l, ok := s.fsm.Leases().Get(req.ID)
+	if !ok {
+		return nil, lease.ErrNotFound
+	}
+	resp := &pb.LeaseTimeToLiveResponse{ID: req.ID, GrantedTTL: l.TTL, TTL: int64(left / time.Second)}
 	if !req.Keys {
 		return resp, nil
 	}
@@ -183,6 +206,10 @@ func (s *Server) EmptyEntry(term uint64) {
 		return
 	}
 	s.cfg.LeaseClock.Promote(s.cfg.ElectionTimeout, s.fsm.Leases().All())
+	select {
+	case s.checkVersions <- struct{}{}:
+	default:
+	}
 }
 
 // expireLeases revokes leases whose time is over, until ctx ends.

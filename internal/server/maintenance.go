@@ -137,21 +137,6 @@ func (s *Server) Defragment(ctx context.Context) error {
 	return nil
 }
 
-// MoveLeader hands leadership to another voter.
-func (s *Server) MoveLeader(_ context.Context, target uint64) error {
-	if s.node.Status().Leader != s.cfg.MemberID {
-		return ErrNotLeader
-	}
-	m := s.fsm.Members().Member(target)
-	if m == nil || m.IsLearner {
-		return ErrBadTransferee
-	}
-	if target == s.cfg.MemberID {
-		return nil
-	}
-	return errUnbuilt("moving leadership to another member")
-}
-
 // errUnbuilt refuses a call whose feature this version does not have.
 func errUnbuilt(feature string) error { return fmt.Errorf("%w: %s", ErrUnbuilt, feature) }
 

@@ -31,7 +31,7 @@ func (s *Server) LeasesExpired() int64 { return s.expired.Load() }
 // Run does the server's own work until ctx ends, then refuses what still waits.
 func (s *Server) Run(ctx context.Context) {
 	var group sync.WaitGroup
-	for _, work := range []func(context.Context){s.expireWaits, s.expireLeases, s.followLeader, s.watchSpace} {
+	for _, work := range []func(context.Context){s.expireWaits, s.expireLeases, s.followLeader, s.watchSpace, s.keepVersion, s.promoteLearners} {
 		group.Add(1)
 		go func() {
 			defer group.Done()
@@ -67,7 +67,33 @@ func (s *Server) timeoutError(since time.Time) error {
 	if !elected.IsZero() && since.Before(elected) && since.After(elected.Add(-2*s.cfg.ElectionTimeout)) {
 		return ErrTimeoutLeader
 	}
+	if s.lostTouch(since) {
+		return ErrTimeoutLost
+	}
 	return ErrTimeout
+}
+
+// lostTouch tells whether this member has not been in touch all the time since a
+// moment with whom it needs: a follower with the leader, the leader with a quorum.
+func (s *Server) lostTouch(since time.Time) bool {
+	st := s.node.Status()
+	switch st.Leader {
+	case 0:
+		return false
+	case s.cfg.MemberID:
+		in, voters := 0, 0
+		for _, m := range s.fsm.Members().Members() {
+			if m.IsLearner {
+				continue
+			}
+			voters++
+			if m.ID == s.cfg.MemberID || s.activeSince(m.ID, since) {
+				in++
+			}
+		}
+		return in < voters/2+1
+	}
+	return !s.activeSince(st.Leader, since)
 }
 
 // followLeader takes note of changes of leadership.
@@ -102,8 +128,8 @@ func (s *Server) demote() {
 	}
 }
 
-// Join publishes this member and decides the cluster version; it tries until it
-// has succeeded or ctx ends. Clients are served only after it.
+// Join publishes this member and waits for the cluster version, without which no
+// client is served; it tries until it has succeeded or ctx ends.
 func (s *Server) Join(ctx context.Context) error {
 	for s.waitForLeader(ctx) != nil {
 		if ctx.Err() != nil {
@@ -111,24 +137,15 @@ func (s *Server) Join(ctx context.Context) error {
 		}
 		s.cfg.Logger.Warn("waiting for a leader")
 	}
-	steps := []struct {
-		what string
-		do   func(context.Context) error
-	}{
-		{"publish local member to cluster through raft", s.publish},
-		{"set the cluster version", s.setClusterVersion},
-	}
-	for _, step := range steps {
-		for {
-			err := step.do(ctx)
-			if err == nil {
-				break
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			s.cfg.Logger.Warn("failed to "+step.what, zap.Error(err))
+	for {
+		err := s.publish(ctx)
+		if err == nil {
+			break
 		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.cfg.Logger.Warn("failed to publish local member to cluster through raft", zap.Error(err))
 	}
-	return nil
+	return s.awaitVersion(ctx)
 }

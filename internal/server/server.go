@@ -13,6 +13,7 @@ import (
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
 	"bowline/internal/node"
+	"bowline/internal/peers"
 	"bowline/internal/watch"
 	"bowline/internal/wire"
 
@@ -28,6 +29,7 @@ type Node interface {
 	TryReadIndex() (index uint64, ok bool)
 	Status() node.Status
 	LeaderChanged() <-chan struct{}
+	TransferLeader(to uint64)
 }
 
 // Config of a Server. All fields are needed unless they say otherwise.
@@ -53,7 +55,13 @@ type Config struct {
 	Watch     *watch.Hub
 	// LeaseClock is the leader's clock for leases.
 	LeaseClock *lease.Keeper
-	Logger     *zap.Logger
+	// Peers asks other members, and ActiveSince tells since when a member has been in
+	// touch, zero if it is not. Both may be nil for a member alone.
+	Peers       *peers.Client
+	ActiveSince func(id uint64) time.Time
+	// StrictReconfig refuses changes of members that would hurt the cluster.
+	StrictReconfig bool
+	Logger         *zap.Logger
 }
 
 // RequestTimeout is how long a request may take to be agreed on and applied.
@@ -77,7 +85,9 @@ type Server struct {
 	leader  leaderTimes
 	failed  atomic.Int64
 	expired atomic.Int64
-	stats   *Stats
+	// checkVersions has the version monitor look at once.
+	checkVersions chan struct{}
+	stats         *Stats
 	// background counts revocations in flight.
 	background sync.WaitGroup
 }
@@ -87,7 +97,8 @@ func (s *Server) RequestTimeout() time.Duration { return s.cfg.RequestTimeout() 
 
 // New returns a server that can take results (Deliver) but no requests yet.
 func New(cfg Config, now time.Time) *Server {
-	return &Server{cfg: cfg, ids: newIDs(cfg.MemberID, now), waiters: newWaiters(), stats: newStats()}
+	return &Server{cfg: cfg, ids: newIDs(cfg.MemberID, now), waiters: newWaiters(), stats: newStats(),
+		checkVersions: make(chan struct{}, 1)}
 }
 
 // Attach gives the server the parts that are built after it. It must be called
@@ -133,8 +144,14 @@ func (s *Server) propose(ctx context.Context, encode func(id uint64) ([]byte, er
 		return fsm.Result{}, ErrRequestTooLarge
 	}
 	deadline := time.Now().Add(s.cfg.RequestTimeout())
+	return s.proposeUntilTaken(ctx, id, deadline, func(refused func(error)) { s.node.ProposeAsync(data, refused) })
+}
+
+// proposeUntilTaken hands a proposal to raft, again as long as nobody takes it, and
+// waits for its result. hand may call refused, once, at any time.
+func (s *Server) proposeUntilTaken(ctx context.Context, id uint64, deadline time.Time, hand func(refused func(error))) (fsm.Result, error) {
 	for {
-		r, err := s.proposeOnce(ctx, id, data, deadline)
+		r, err := s.proposeOnce(ctx, id, deadline, hand)
 		if !errors.Is(err, errNotTaken) {
 			return r, err
 		}
@@ -150,12 +167,12 @@ func (s *Server) propose(ctx context.Context, encode func(id uint64) ([]byte, er
 // be applied.
 var errNotTaken = errors.New("server: the proposal was not taken")
 
-func (s *Server) proposeOnce(ctx context.Context, id uint64, data []byte, deadline time.Time) (fsm.Result, error) {
+func (s *Server) proposeOnce(ctx context.Context, id uint64, deadline time.Time, hand func(refused func(error))) (fsm.Result, error) {
 	w, ok := s.waiters.register(id, deadline)
 	if !ok {
 		return fsm.Result{}, ErrStopped
 	}
-	s.node.ProposeAsync(data, func(err error) { s.refused(id, err) })
+	hand(func(err error) { s.refused(id, err) })
 	select {
 	case r := <-w.result:
 		w.release()
@@ -180,8 +197,10 @@ func (s *Server) refused(id uint64, err error) {
 		err = ErrStopped
 	case errors.Is(err, node.ErrBusy):
 		err = ErrTooManyRequests
-	case errors.Is(err, node.ErrNoLeader), errors.Is(err, node.ErrProposalDropped):
+	case errors.Is(err, node.ErrNoLeader), errors.Is(err, node.ErrProposalDropped), errors.Is(err, node.ErrConfChangePending):
 		err = errNotTaken
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return // whoever waits sees its own context
 	default:
 		err = fmt.Errorf("etcdserver: %w", err)
 	}

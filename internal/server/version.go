@@ -46,36 +46,3 @@ func (s *Server) publish(ctx context.Context) error {
 	}}))
 	return err
 }
-
-// setClusterVersion raises the cluster version to this member's minor, which is
-// right while it is the only member.
-func (s *Server) setClusterVersion(ctx context.Context) error {
-	own, err := parseMinor(Version)
-	if err != nil {
-		return err
-	}
-	want := fmt.Sprintf("%d.%d.0", own.Major, own.Minor)
-	if s.fsm.ClusterVersion() == want {
-		return nil
-	}
-	_, err = s.propose(ctx, message(&pb.InternalRaftRequest{
-		ClusterVersionSet: &membershippb.ClusterVersionSetRequest{Ver: want},
-	}))
-	return err
-}
-
-// MemberList returns the members, after a read index if it is to be linearizable.
-func (s *Server) MemberList(ctx context.Context, linearizable bool) (*pb.MemberListResponse, error) {
-	if linearizable {
-		if err := s.readIndex(ctx); err != nil {
-			return nil, err
-		}
-	}
-	resp := &pb.MemberListResponse{Header: s.header(0)}
-	for _, m := range s.fsm.Members().Members() {
-		resp.Members = append(resp.Members, &pb.Member{
-			ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs, IsLearner: m.IsLearner,
-		})
-	}
-	return resp, nil
-}
