@@ -18,7 +18,9 @@ func newMember(env *Env) *cobra.Command {
 		newMemberAdd(env),
 		newMemberList(env),
 		&cobra.Command{Use: "promote <memberID>", Short: "Makes a learner a voting member", RunE: env.action(memberPromote{})},
-		&cobra.Command{Use: "remove <memberID>", Short: "Removes a member from the cluster", RunE: env.action(memberRemove{})},
+		// The aliases are prefixes that were unique before there was replace.
+		&cobra.Command{Use: "remove <memberID>", Aliases: []string{"r", "re"}, Short: "Removes a member from the cluster", RunE: env.action(memberRemove{})},
+		newMemberReplace(env),
 		newMemberUpdate(env),
 	)
 }

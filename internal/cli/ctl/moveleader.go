@@ -33,33 +33,76 @@ func (moveLeader) run(ctx context.Context, env *Env, args []string) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
 
-	// Only the leader takes the request, so it has to be found first. That an
-	// endpoint is down matters only if the leader is not among the others.
+	leader, err := s.findLeader(ctx)
+	if err != nil {
+		return err
+	}
+	client, err := s.dialEndpoint(ctx, leader.endpoint)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	resp, err := client.MoveLeader(ctx, target)
+	if err != nil {
+		return err
+	}
+	return s.Print(answerWithoutFields((*pb.MoveLeaderResponse)(resp),
+		"Leadership transferred from %s to %s", hexID(leader.id), hexID(target)))
+}
+
+// candidate is one endpoint's answer to the question whether the leader is there.
+type candidate struct {
+	endpoint string
+	id       uint64
+	leads    bool
+	err      error
+}
+
+// findLeader finds the endpoint of the leader, since only the leader takes the
+// request. All are asked at the same time: one that does not answer is heeded only
+// if the leader is not among the others.
+func (s *session) findLeader(ctx context.Context) (candidate, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	endpoints := s.Endpoints()
+	answers := make(chan candidate)
+	for _, ep := range endpoints {
+		go func() { answers <- s.askForLeader(ctx, ep) }()
+	}
+	var leader candidate
 	var unreachable error
-	for _, ep := range s.Endpoints() {
-		client, err := s.dialEndpoint(ctx, ep)
-		if err != nil {
-			return err
+	for range endpoints {
+		switch c := <-answers; {
+		case c.leads:
+			leader = c
+			cancel() // the others need not answer, but are waited for
+		case c.err != nil:
+			unreachable = c.err
 		}
-		defer client.Close()
-		status, err := client.Status(ctx, ep)
-		if err != nil {
-			unreachable = err
-			continue
-		}
-		leader := status.Header.GetMemberId()
-		if leader != status.Leader {
-			continue
-		}
-		resp, err := client.MoveLeader(ctx, target)
-		if err != nil {
-			return err
-		}
-		return s.Print(answerWithoutFields((*pb.MoveLeaderResponse)(resp),
-			"Leadership transferred from %s to %s", hexID(leader), hexID(target)))
 	}
-	if unreachable != nil {
-		return unreachable
+	cancel()
+	switch {
+	case leader.leads:
+		return leader, nil
+	case unreachable != nil:
+		return leader, unreachable
 	}
-	return cli.BadArgs("no leader endpoint given at %v", s.Endpoints())
+	return leader, cli.BadArgs("no leader endpoint given at %v", endpoints)
+}
+
+func (s *session) askForLeader(ctx context.Context, endpoint string) candidate {
+	c := candidate{endpoint: endpoint}
+	client, err := s.dialQuietly(ctx, endpoint)
+	if err != nil {
+		c.err = err
+		return c
+	}
+	defer client.Close()
+	status, err := client.Status(ctx, endpoint)
+	if err != nil {
+		c.err = err
+		return c
+	}
+	c.id = status.Header.GetMemberId()
+	c.leads = c.id == status.Leader
+	return c
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/grpclog"
 
 	"bowline/internal/cli"
@@ -109,6 +110,15 @@ func (s *session) dial(ctx context.Context, cfg clientv3.Config) (*clientv3.Clie
 func (s *session) dialEndpoint(ctx context.Context, endpoint string) (*clientv3.Client, error) {
 	cfg := s.cfg
 	cfg.Endpoints = []string{endpoint}
+	return s.dial(ctx, cfg)
+}
+
+// dialQuietly makes a client for one endpoint that may well be down: what goes
+// wrong is not logged, the caller tells it if it matters.
+func (s *session) dialQuietly(ctx context.Context, endpoint string) (*clientv3.Client, error) {
+	cfg := s.cfg
+	cfg.Endpoints = []string{endpoint}
+	cfg.Logger = zap.NewNop()
 	return s.dial(ctx, cfg)
 }
 
