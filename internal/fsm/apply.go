@@ -42,9 +42,9 @@ type delivery struct {
 // ConfChanger tells raft what became of a conf change, as package node wants it.
 type ConfChanger interface {
 	// ApplyConfChange puts an accepted change into force.
-	ApplyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState
+	ApplyConfChange(index uint64, cc raftpb.ConfChangeI) *raftpb.ConfState
 	// RefuseConfChange lets the entry pass without effect.
-	RefuseConfChange() *raftpb.ConfState
+	RefuseConfChange(index uint64) *raftpb.ConfState
 }
 
 // Apply applies committed entries, in order. An error means that this member

@@ -333,12 +333,12 @@ func (f *FSM) applyConfChange(g *group, e *raftpb.Entry) error {
 	next, err := f.Members().Apply(cc, f.cfg.MaxLearners)
 	if err != nil {
 		r.Err = err
-		g.conf.RefuseConfChange()
+		g.conf.RefuseConfChange(e.GetIndex())
 	} else {
 		if err := f.storeMembers(g, cc, next); err != nil {
 			return err
 		}
-		g.conf.ApplyConfChange(cc)
+		g.conf.ApplyConfChange(e.GetIndex(), cc)
 	}
 	if cc.GetId() != 0 {
 		g.results = append(g.results, delivery{id: cc.GetId(), result: r})

@@ -164,14 +164,14 @@ func (r *rig) apply(reqs ...*pb.InternalRaftRequest) {
 }
 
 // ApplyConfChange implements ConfChanger.
-func (r *rig) ApplyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState {
+func (r *rig) ApplyConfChange(_ uint64, cc raftpb.ConfChangeI) *raftpb.ConfState {
 	one, _ := cc.AsV1()
 	r.say("raft: %v %x", one.GetType(), one.GetNodeId())
 	return nil
 }
 
 // RefuseConfChange implements ConfChanger.
-func (r *rig) RefuseConfChange() *raftpb.ConfState {
+func (r *rig) RefuseConfChange(uint64) *raftpb.ConfState {
 	r.say("raft: no change")
 	return nil
 }

@@ -42,9 +42,9 @@ func (m *machine) Apply(entries []*raftpb.Entry, conf ConfChanger) error {
 			}
 			var now *raftpb.ConfState
 			if m.refuse != nil && m.refuse(&cc) {
-				now = conf.RefuseConfChange()
+				now = conf.RefuseConfChange(e.GetIndex())
 			} else {
-				now = conf.ApplyConfChange(&cc)
+				now = conf.ApplyConfChange(e.GetIndex(), &cc)
 			}
 			if now == nil {
 				return ErrStopped
@@ -195,7 +195,12 @@ func (c *cluster) send(from uint64, messages []*raftpb.Message) {
 		if to == nil || c.cut[from] || c.cut[m.GetTo()] {
 			continue
 		}
-		to.Step(proto.Clone(m).(*raftpb.Message))
+		m = proto.Clone(m).(*raftpb.Message)
+		if m.GetType() == raftpb.MsgSnap {
+			go func() { _ = to.StepSnapshot(context.Background(), m) }() // raft need not take it
+			continue
+		}
+		to.Step(m)
 	}
 }
 

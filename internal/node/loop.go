@@ -21,10 +21,11 @@ type loop struct {
 	soft raft.SoftState // likewise
 
 	conf         *raftpb.ConfState
-	singleVoter  bool // this member is the only voter, learners aside
-	alone        bool // there is nobody else at all
-	wantCampaign bool // a single voter need not wait for an election timeout at start
-	writing      int  // batches with entries that the wal goroutine has not finished
+	singleVoter  bool   // this member is the only voter, learners aside
+	alone        bool   // there is nobody else at all
+	wantCampaign bool   // a single voter need not wait for an election timeout at start
+	restored     uint64 // index of the last state that raft took from another member
+	writing      int    // batches with entries that the wal goroutine has not finished
 
 	waiting   []*readWaiter // for the next round
 	round     *readRound
@@ -144,7 +145,13 @@ func (l *loop) setConf(conf *raftpb.ConfState) {
 }
 
 // applyConfChange runs between the commit of a conf change and the reply that it is applied.
-func (l *loop) applyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState {
+//
+// An entry that was handed over before raft took a newer state is still applied, or passed over, while that state is on
+// its way to the disk. raft has that state's configuration already and must not go back to a mixture.
+func (l *loop) applyConfChange(index uint64, cc raftpb.ConfChangeI) *raftpb.ConfState {
+	if index <= l.restored {
+		return l.conf
+	}
 	l.setConf(l.raft.ApplyConfChange(cc))
 	l.publish() // before anything is sent to, or about, the new configuration
 	l.campaign()
@@ -187,7 +194,7 @@ func (l *loop) dispatch(messages []*raftpb.Message) {
 		switch m.GetTo() {
 		case raft.LocalAppendThread:
 			if !raft.IsEmptySnap(m.GetSnapshot()) {
-				l.store.restart(m.GetSnapshot().GetMetadata())
+				l.restart(m.GetSnapshot().GetMetadata())
 			}
 			l.store.append(m.GetEntries())
 			if len(m.GetEntries()) > 0 {

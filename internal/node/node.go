@@ -53,7 +53,8 @@ var (
 
 // Applier is the replicated state. Apply is called by one goroutine with entries in log order, without gap or repeat
 // since Config.Applied; empty entries and conf changes are among them. For each entry of a conf change kind it
-// must call conf exactly once, before it returns. The entries belong to the log: read only. An error is fatal.
+// must call conf exactly once, before it returns, unless an installed state has overtaken the entry. The entries belong to
+// the log: read only. An error is fatal.
 type Applier interface {
 	Apply(entries []*raftpb.Entry, conf ConfChanger) error
 }
@@ -61,10 +62,11 @@ type Applier interface {
 // ConfChanger tells raft what became of a conf change entry. Both methods wait for the raft goroutine, which never waits
 // for the Applier, and return the configuration now in force, or nil when the node is stopping.
 type ConfChanger interface {
-	// ApplyConfChange puts an accepted change into force.
-	ApplyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState
+	// ApplyConfChange puts the accepted change in the entry at this index into force, unless raft has taken a state that
+	// contains it: then the configuration in force is that state's, and newer.
+	ApplyConfChange(index uint64, cc raftpb.ConfChangeI) *raftpb.ConfState
 	// RefuseConfChange lets the entry pass without effect, which raft has to know to allow the next change.
-	RefuseConfChange() *raftpb.ConfState
+	RefuseConfChange(index uint64) *raftpb.ConfState
 }
 
 // SnapshotTransfer moves whole states between members. Without one a node answers raft that no snapshot is available
@@ -72,6 +74,9 @@ type ConfChanger interface {
 type SnapshotTransfer interface {
 	// Snapshot names a state that could be sent to a follower whose entries have been released. The raft goroutine calls
 	// it: it must not block, and returns raft.ErrSnapshotTemporarilyUnavailable until one is ready.
+	//
+	// What it names is not what must be sent: a newer state is as good, and raft's message is to be rewritten to it. But its
+	// index must not lie below the log's first, or raft would ask again for ever.
 	Snapshot() (*raftpb.Snapshot, error)
 	// Install replaces this member's state by the received one. The wal goroutine calls it, after the log has been marked
 	// durably and before raft's replies are delivered, so nothing is acknowledged before it returns.
@@ -194,6 +199,7 @@ type Node struct {
 	// Channels with room for one answer, to be used again.
 	answers, readWaiters sync.Pool
 
+	holds    holds
 	stopOnce sync.Once
 	stopping chan struct{} // closed when the node is to stop
 	loopDone chan struct{} // closed when the raft goroutine has ended

@@ -91,12 +91,12 @@ func (l *loop) publishPeers() {
 	l.node.peers.Store(&peers)
 }
 
-// Step takes messages received from other members. It never blocks: beyond a limit they are dropped, as are snapshots
-// if there is no SnapshotTransfer, and messages that only a member's own threads may send. It returns how many it took.
+// Step takes messages received from other members. It never blocks: beyond a limit they are dropped, as are messages that
+// only a member's own threads may send, and snapshots, which come through StepSnapshot. It returns how many it took.
 func (n *Node) Step(messages ...*raftpb.Message) (taken int) {
 	accepted := make([]*raftpb.Message, 0, len(messages))
 	for _, m := range messages {
-		if raft.IsLocalMsg(m.GetType()) || raft.IsLocalMsgTarget(m.GetFrom()) || m.GetType() == raftpb.MsgSnap && n.cfg.Snapshots == nil {
+		if raft.IsLocalMsg(m.GetType()) || raft.IsLocalMsgTarget(m.GetFrom()) || m.GetType() == raftpb.MsgSnap {
 			continue
 		}
 		accepted = append(accepted, m)
@@ -122,15 +122,24 @@ func (n *Node) TransferLeader(to uint64) {
 	n.inbox.post(event{control: func(l *loop) { l.raft.TransferLeader(to) }})
 }
 
+// AdvanceTicks lets raft's time run ahead, so that an election comes sooner.
+func (n *Node) AdvanceTicks(ticks int) {
+	n.inbox.post(event{control: func(l *loop) {
+		for range ticks {
+			l.raft.Tick()
+		}
+	}})
+}
+
 // ReleaseLog marks in the log that the state up to mark.Index is durable elsewhere, and deletes what the log need not
-// keep. It returns the first index left, once that is done. An error is also fatal to the node, unless it is ctx's.
+// keep, what HoldLog holds left out. It returns the first index left, once that is done. An error is also fatal to the node, unless it is ctx's.
 func (n *Node) ReleaseLog(ctx context.Context, mark wal.Snapshot) (first uint64, err error) {
 	done := make(chan uint64, 1)
 	work := walWork{control: func(log *wal.Log) error {
 		if err := log.MarkSnapshot(mark); err != nil {
 			return err
 		}
-		first, err := log.Release(mark.Index)
+		first, err := log.Release(n.holds.below(mark.Index))
 		if err != nil {
 			return err
 		}

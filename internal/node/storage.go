@@ -178,6 +178,7 @@ func (s *storage) Term(index uint64) (uint64, error) {
 	case index > s.last():
 		return 0, raft.ErrUnavailable
 	case index+1 < s.first:
+		s.missed = false // what raft asks for next is a snapshot because of this
 		return 0, raft.ErrCompacted
 	}
 	for i := len(s.runs) - 1; i >= 0; i-- {

@@ -44,10 +44,13 @@ func (n *Node) writeLog(work []walWork) error {
 		}
 		m := work[i].message
 		state := wal.HardState{Term: m.GetTerm(), Vote: m.GetVote(), Commit: m.GetCommit()}
+		if err := n.cfg.Log.Append(nil, state); err != nil { // before the mark, so that it is durable with it
+			return err
+		}
 		if err := n.installSnapshot(m.GetSnapshot()); err != nil {
 			return err
 		}
-		if err := n.cfg.Log.Append(m.GetEntries(), state); err != nil {
+		if err := n.cfg.Log.Append(m.GetEntries(), wal.HardState{}); err != nil {
 			return err
 		}
 		if len(m.GetEntries()) > 0 {
@@ -90,8 +93,10 @@ func allTo(messages []*raftpb.Message, id uint64) bool {
 	return true
 }
 
-// installSnapshot makes a received state the one the log starts from. Step lets snapshots through only if there is a
-// SnapshotTransfer.
+// installSnapshot makes a received state the one the log starts from. When MarkSnapshot has returned, the log says
+// durably that this member's state is at least that of the mark; only then is the state replaced. A crash in between
+// leaves a mark above the engine's index: at the next start whoever opens the log finishes the replacement. raft takes
+// snapshots only if there is a SnapshotTransfer; see StepSnapshot.
 func (n *Node) installSnapshot(s *raftpb.Snapshot) error {
 	if raft.IsEmptySnap(s) {
 		return nil
@@ -175,9 +180,9 @@ func (n *Node) appliedTo(index uint64) {
 }
 
 // ApplyConfChange implements ConfChanger, for the Applier only.
-func (n *Node) ApplyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState {
+func (n *Node) ApplyConfChange(index uint64, cc raftpb.ConfChangeI) *raftpb.ConfState {
 	done := make(chan *raftpb.ConfState, 1)
-	n.inbox.post(event{control: func(l *loop) { done <- l.applyConfChange(cc) }})
+	n.inbox.post(event{control: func(l *loop) { done <- l.applyConfChange(index, cc) }})
 	select {
 	case conf := <-done:
 		return conf
@@ -187,8 +192,8 @@ func (n *Node) ApplyConfChange(cc raftpb.ConfChangeI) *raftpb.ConfState {
 }
 
 // RefuseConfChange implements ConfChanger, for the Applier only.
-func (n *Node) RefuseConfChange() *raftpb.ConfState {
-	return n.ApplyConfChange(&raftpb.ConfChange{NodeId: new(uint64(raft.None))})
+func (n *Node) RefuseConfChange(index uint64) *raftpb.ConfState {
+	return n.ApplyConfChange(index, &raftpb.ConfChange{NodeId: new(uint64(raft.None))})
 }
 
 // runReader is the reader goroutine. There is at most one request at a time.
