@@ -61,12 +61,16 @@ func failStart(log *zap.Logger, err error) int {
 }
 
 func serve(cfg member.Config, log *zap.Logger) int {
-	m, err := member.Start(context.Background(), cfg)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	m, sig, err := start(cfg, signals)
+	if sig != nil {
+		log.Info("received signal while starting; shut down", zap.String("signal", sig.String()))
+		return dieOf(sig)
+	}
 	if err != nil {
 		return failStart(log, err)
 	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	notifySystemd(log)
 	select {
 	case sig := <-signals:
@@ -78,9 +82,34 @@ func serve(cfg member.Config, log *zap.Logger) int {
 	case err := <-m.Failed():
 		// Whatever can still be written is; then the process must not go on.
 		stopErr := m.Stop()
+		if errors.Is(err, member.ErrRemoved) {
+			return 0 // as it should be
+		}
 		log.Fatal("the member cannot go on", zap.Error(errors.Join(err, stopErr)))
 		return 1
 	}
+}
+
+// start starts the member, which may have to wait for others for a long time. A signal
+// ends the start.
+func start(cfg member.Config, signals <-chan os.Signal) (m *member.Member, sig os.Signal, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m, err = member.Start(ctx, cfg)
+	}()
+	select {
+	case <-done:
+	case sig = <-signals:
+		cancel()
+		<-done
+		if m != nil {
+			err = m.Stop()
+		}
+	}
+	return m, sig, err
 }
 
 // dieOf ends the process as the signal would have, so that whoever waits for it

@@ -4,21 +4,17 @@ package config
 // what they say, and that wait for the capability named here. A setting whose
 // capability is built leaves this table.
 var waiting = map[string]string{
-	"auto-compaction-mode":          "automatic compaction",
-	"auto-compaction-retention":     "automatic compaction",
-	"compaction-batch-limit":        "compaction at a set pace",
-	"compaction-sleep-interval":     "compaction at a set pace",
-	"enable-grpc-gateway":           "the JSON gateway",
-	"auth-token":                    waitsForAuth,
-	"auth-token-ttl":                waitsForAuth,
-	"bcrypt-cost":                   waitsForAuth,
-	"strict-reconfig-check":         waitsForMembers,
-	"max-learners":                  waitsForMembers,
-	"initial-election-tick-advance": waitsForMembers,
-	"raft-read-timeout":             waitsForMembers,
-	"raft-write-timeout":            waitsForMembers,
-	"force-new-cluster":             "making a cluster of one member's data",
-	"unsafe-no-fsync":               "running without syncs",
+	"auto-compaction-mode":      "automatic compaction",
+	"auto-compaction-retention": "automatic compaction",
+	"compaction-batch-limit":    "compaction at a set pace",
+	"compaction-sleep-interval": "compaction at a set pace",
+	"enable-grpc-gateway":       "the JSON gateway",
+	"auth-token":                waitsForAuth,
+	"auth-token-ttl":            waitsForAuth,
+	"bcrypt-cost":               waitsForAuth,
+	"raft-read-timeout":         waitsForMembers,
+	"raft-write-timeout":        waitsForMembers,
+	"unsafe-no-fsync":           "running without syncs",
 }
 
 const (

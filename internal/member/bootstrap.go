@@ -1,130 +1,133 @@
 package member
 
 import (
-	"cmp"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"bowline/internal/cluster"
-	"bowline/internal/engine"
 	"bowline/internal/fsm"
 	"bowline/internal/wal"
 
-	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
+	"go.uber.org/zap"
 )
 
 // identity is who this member is.
 type identity struct{ memberID, clusterID uint64 }
 
-// initialMembers are the members that the flags name, with the IDs that etcd
-// computes, ascending by ID.
-func initialMembers(cfg *Config) []cluster.Member {
-	var members []cluster.Member
-	for name, urls := range cfg.InitialCluster {
-		urls = slices.Clone(urls)
-		slices.Sort(urls)
-		members = append(members, cluster.Member{ID: cluster.MemberID(urls, cfg.InitialToken), PeerURLs: urls, Name: name})
-	}
-	slices.SortFunc(members, func(a, b cluster.Member) int { return cmp.Compare(a.ID, b.ID) })
-	return members
+// A start is one row of this table:
+//
+//	data here?  --initial-cluster-state  what happens
+//	yes         (ignored)                restart: everything comes from the directory
+//	no          new                      found: the flags, or discovery, name the first members
+//	no          existing                 join: running members tell the cluster and who this is
+//
+// and, on top of a restart, --force-new-cluster makes a cluster of this member alone.
+
+// firstState is how a member without data begins.
+type firstState struct {
+	identity
+	// members are the first ones of a new cluster, whose addition are the log's first
+	// entries; none for a member that joins: it gets its log from the leader.
+	members []cluster.Member
+	// remotes are members of the cluster to be joined that are known beforehand.
+	remotes []cluster.Member
 }
 
-// checkInitial refuses an initial cluster that cannot be bootstrapped, with
-// etcd's texts.
-func checkInitial(cfg *Config) error {
-	own, ok := cfg.InitialCluster[cfg.Name]
-	if !ok {
-		return fmt.Errorf("couldn't find local name %q in the initial cluster configuration", cfg.Name)
+// begin decides how a member without data begins.
+func (m *Member) begin(ctx context.Context) (firstState, error) {
+	if m.cfg.JoinExisting {
+		return m.join(ctx)
 	}
-	seen := make(map[string]bool)
-	for _, urls := range cfg.InitialCluster {
-		for _, u := range urls {
-			if seen[u] {
-				return fmt.Errorf("initial cluster has duplicate url %s", u)
-			}
-			seen[u] = true
+	return m.found(ctx)
+}
+
+// found makes the first state of a member of a new cluster.
+func (m *Member) found(ctx context.Context) (firstState, error) {
+	if err := checkInitial(ctx, &m.cfg); err != nil {
+		return firstState{}, err
+	}
+	first := firstState{members: initialMembers(&m.cfg)}
+	ids := make([]uint64, len(first.members))
+	for i := range first.members {
+		ids[i] = first.members[i].ID
+		if first.members[i].Name == m.cfg.Name {
+			first.memberID = ids[i]
 		}
 	}
-	advertised, configured := slices.Clone(cfg.AdvertisePeerURLs), slices.Clone(own)
-	slices.Sort(advertised)
-	slices.Sort(configured)
-	if !slices.Equal(advertised, configured) {
-		return fmt.Errorf("--initial-cluster has %s=%v but missing from --initial-advertise-peer-urls=%v", cfg.Name, configured, advertised)
+	first.clusterID = cluster.ID(ids)
+	for i := 1; i < len(ids); i++ {
+		if ids[i] == ids[i-1] {
+			return first, fmt.Errorf("member exists with identical ID %s", hex(ids[i]))
+		}
 	}
-	if cfg.JoinExisting {
-		return errors.New("joining an existing cluster is not built in this version: --initial-cluster-state is existing")
+	return first, m.refuseTwice(ctx, &first)
+}
+
+// refuseTwice asks the other members whether this one has been part of their cluster
+// already: without its data it must not vote again.
+func (m *Member) refuseTwice(ctx context.Context, first *firstState) error {
+	urls := otherURLs(first.members, first.memberID)
+	if len(urls) == 0 {
+		return nil
 	}
-	if len(cfg.InitialCluster) > 1 {
-		return errors.New("clusters of several members are not built in this version: --initial-cluster names more than one")
+	ctx, cancel := context.WithTimeout(ctx, askTwiceTimeout)
+	defer cancel()
+	_, members, err := m.peerClient().Members(ctx, urls)
+	if err != nil {
+		return nil // nobody runs yet
+	}
+	for _, r := range members {
+		if r.ID == first.memberID && len(r.ClientURLs) > 0 {
+			return fmt.Errorf("member %s has already been bootstrapped", hex(r.ID))
+		}
 	}
 	return nil
 }
 
-// bootstrap makes the first state of a new member: the engine first, durably, and
-// then the log, whose presence is what says that the member exists.
-func bootstrap(cfg *Config, d *dataDir, e *engine.Engine, logOptions wal.Options) (identity, error) {
-	members := initialMembers(cfg)
-	id := identity{clusterID: clusterID(members)}
-	for _, m := range members {
-		if m.Name == cfg.Name {
-			id.memberID = m.ID
+// create writes the first state: the engine first, durably, and then the log, whose
+// presence is what says that the member exists.
+func (m *Member) create(first firstState, options wal.Options) error {
+	last := fsm.Position{Index: uint64(len(first.members))}
+	state := wal.HardState{Commit: last.Index}
+	if len(first.members) > 0 {
+		last.Term, state.Term = 1, 1
+		if err := fsm.Bootstrap(m.engine, first.members, last); err != nil {
+			return err
 		}
 	}
-	// As in etcd a member's attributes come with its own publication, the log's
-	// first entries are the conf changes that add the members.
-	stored := slices.Clone(members)
-	for i := range stored {
-		stored[i].Name = ""
+	if err := m.dir.markFormat(); err != nil {
+		return err
 	}
-	last := fsm.Position{Index: uint64(len(members)), Term: 1}
-	if err := fsm.Bootstrap(e, stored, last); err != nil {
-		return identity{}, err
-	}
-	if err := d.markFormat(); err != nil {
-		return identity{}, err
-	}
-	log, err := wal.Create(logOptions, wal.Metadata{NodeID: id.memberID, ClusterID: id.clusterID})
+	log, err := wal.Create(options, wal.Metadata{NodeID: first.memberID, ClusterID: first.clusterID})
 	if err != nil {
-		return identity{}, err
+		return err
 	}
-	entries, err := firstEntries(members)
-	if err == nil {
-		err = log.Append(entries, wal.HardState{Term: 1, Commit: last.Index})
+	entries, err := firstEntries(first.members)
+	if err == nil && len(entries) > 0 {
+		err = log.Append(entries, state)
 	}
 	if err == nil {
 		err = log.Sync()
 	}
-	return id, errors.Join(err, log.Close())
+	return errors.Join(err, log.Close())
 }
 
-func firstEntries(members []cluster.Member) ([]*raftpb.Entry, error) {
-	var entries []*raftpb.Entry
-	for i, m := range members {
-		context, err := json.Marshal(m)
-		if err != nil {
-			return nil, err
+// prepare makes the first state if there is no data here.
+func (m *Member) prepare(ctx context.Context) (first firstState, fresh bool, err error) {
+	if m.dir.initialized() {
+		if m.cfg.Discovered {
+			m.log.Warn("discovery token is ignored since cluster already initialized; valid logs are found",
+				zap.String("wal-dir", m.dir.wal))
 		}
-		cc := &raftpb.ConfChange{
-			Type: raftpb.ConfChangeType_ConfChangeAddNode.Enum(), NodeId: proto.Uint64(m.ID), Context: context,
-		}
-		data, err := proto.Marshal(cc)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, &raftpb.Entry{
-			Type: raftpb.EntryType_EntryConfChange.Enum(), Term: proto.Uint64(1), Index: proto.Uint64(uint64(i + 1)), Data: data,
-		})
+		return firstState{}, false, nil
 	}
-	return entries, nil
-}
-
-func clusterID(members []cluster.Member) uint64 {
-	ids := make([]uint64, len(members))
-	for i, m := range members {
-		ids[i] = m.ID
+	first, err = m.begin(ctx)
+	if err != nil {
+		return first, true, err
 	}
-	return cluster.ID(ids)
+	if err := m.dir.checkUnused(len(first.members)); err != nil {
+		return first, true, err
+	}
+	return first, true, m.dir.clearEngine()
 }

@@ -33,6 +33,18 @@ type Config struct {
 	InitialToken   string
 	// JoinExisting tells that the cluster exists and this member was added to it.
 	JoinExisting bool
+	// Discovered tells that InitialCluster did not come from the flag but from a
+	// discovery service or from DNS.
+	Discovered bool
+	// ForceNewCluster makes a cluster of this member alone out of its data.
+	ForceNewCluster bool
+
+	// StrictReconfig refuses changes of members that would hurt the cluster, and
+	// MaxLearners bounds the learners; it must be the same on all members.
+	StrictReconfig bool
+	MaxLearners    int
+	// HurryElection shortens the wait for the first election once a peer is reached.
+	HurryElection bool
 
 	Tick           time.Duration
 	ElectionTicks  int

@@ -23,8 +23,8 @@ import (
 // front is the listeners of a member and what serves on them.
 type front struct {
 	peers, clients, https, metrics []net.Listener
-	servers                        []*http.Server
-	serving                        sync.WaitGroup
+	servers, peerServers           []*http.Server
+	serving, servingPeers          sync.WaitGroup
 }
 
 // bind binds all listeners; nothing is accepted yet.
@@ -40,14 +40,14 @@ func bind(cfg *Config) (*front, error) {
 		for _, u := range set.urls {
 			l, err := listen(cfg, u)
 			if err != nil {
-				f.close()
+				f.close(f.peers, f.clients, f.https, f.metrics)
 				return nil, err
 			}
 			*set.into = append(*set.into, l)
 		}
 	}
 	if err := f.limit(); err != nil {
-		f.close()
+		f.close(f.peers, f.clients, f.https, f.metrics)
 		return nil, err
 	}
 	return f, nil
@@ -112,6 +112,19 @@ func socketOptions(cfg *Config) func(network, address string, c syscall.RawConn)
 	}
 }
 
+// servePeers begins to answer other members, without whom there is no agreement.
+func (m *Member) servePeers() {
+	m.api = httpapi.New(probed{m}, requestTimeout(&m.cfg))
+	f, handler := m.front, m.peerMux(m.api)
+	for i, l := range f.peers {
+		s := newHTTPServer(m, handler)
+		f.peerServers = append(f.peerServers, s)
+		f.goServe(m, &f.servingPeers, func() error { return s.Serve(l) })
+		m.log.Info("now serving peer/client/metrics", zap.String("local-member-id", hex(m.id.memberID)),
+			zap.String("listen-peer-url", m.cfg.ListenPeerURLs[i].String()))
+	}
+}
+
 // serve begins to serve clients.
 func (m *Member) serve() error {
 	metrics := rpc.NewMetrics(m.cfg.ExtensiveMetrics)
@@ -122,7 +135,7 @@ func (m *Member) serve() error {
 		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
 		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	})
-	api := httpapi.New(probed{m}, requestTimeout(&m.cfg))
+	api := m.api
 	shown := metricsHandler(m.newRegistry(api, metrics))
 	full := m.clientMux(api, shown)
 	f := m.front
@@ -130,10 +143,10 @@ func (m *Member) serve() error {
 		traffic := "grpc+http"
 		if len(f.https) > 0 {
 			traffic = "grpc"
-			f.goServe(m, func() error { return m.rpc.Serve(l) })
+			f.goServe(m, &f.serving, func() error { return m.rpc.Serve(l) })
 		} else {
 			grpcL, httpL := httpapi.Share(l)
-			f.goServe(m, func() error { return m.rpc.Serve(grpcL) })
+			f.goServe(m, &f.serving, func() error { return m.rpc.Serve(grpcL) })
 			f.goHTTP(m, httpL, full)
 		}
 		m.log.Info("ready to serve client requests")
@@ -146,13 +159,6 @@ func (m *Member) serve() error {
 	for _, l := range f.metrics {
 		f.goHTTP(m, l, metricsMux(api, shown))
 	}
-	for i, l := range f.peers {
-		mux := http.NewServeMux()
-		api.RegisterVersion(mux)
-		f.goHTTP(m, l, mux)
-		m.log.Info("now serving peer/client/metrics", zap.String("local-member-id", hex(m.id.memberID)),
-			zap.String("listen-peer-url", m.cfg.ListenPeerURLs[i].String()))
-	}
 	return nil
 }
 
@@ -163,10 +169,10 @@ func addressOf(u url.URL) string {
 	return u.Path
 }
 
-func (f *front) goServe(m *Member, serve func() error) {
-	f.serving.Add(1)
+func (f *front) goServe(m *Member, serving *sync.WaitGroup, serve func() error) {
+	serving.Add(1)
 	go func() {
-		defer f.serving.Done()
+		defer serving.Done()
 		if err := serve(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 			m.fail(fmt.Errorf("a listener failed: %w", err))
 		}
@@ -180,30 +186,46 @@ const (
 )
 
 func (f *front) goHTTP(m *Member, l net.Listener, h http.Handler) {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: zap.NewStdLog(m.log)}
+	s := newHTTPServer(m, h)
 	f.servers = append(f.servers, s)
-	f.goServe(m, func() error { return s.Serve(l) })
+	f.goServe(m, &f.serving, func() error { return s.Serve(l) })
 }
 
-// stop ends serving: first gently, after patience by force.
+func newHTTPServer(m *Member, h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(m.log)}
+}
+
+// stop ends serving clients: first gently, after patience by force.
 func (f *front) stop(r *rpc.Service, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for _, s := range f.servers {
+	shutdown(ctx, f.servers)
+	if r != nil {
+		r.StopWithin(ctx)
+	}
+	f.close(f.clients, f.https, f.metrics)
+	f.serving.Wait()
+}
+
+// stopPeers ends answering other members. The transport has ended its streams.
+func (f *front) stopPeers(patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	shutdown(ctx, f.peerServers)
+	f.close(f.peers)
+	f.servingPeers.Wait()
+}
+
+func shutdown(ctx context.Context, servers []*http.Server) {
+	for _, s := range servers {
 		if err := s.Shutdown(ctx); err != nil {
 			s.Close()
 		}
 	}
-	if r != nil {
-		r.StopWithin(ctx)
-	}
-	f.close()
-	f.serving.Wait()
 }
 
-func (f *front) close() {
-	for _, set := range [][]net.Listener{f.peers, f.clients, f.https, f.metrics} {
+func (f *front) close(sets ...[]net.Listener) {
+	for _, set := range sets {
 		for _, l := range set {
 			l.Close()
 		}

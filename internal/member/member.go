@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -11,11 +12,13 @@ import (
 
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
+	"bowline/internal/httpapi"
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
 	"bowline/internal/node"
 	"bowline/internal/rpc"
 	"bowline/internal/server"
+	"bowline/internal/transport"
 	"bowline/internal/wal"
 	"bowline/internal/watch"
 
@@ -39,6 +42,14 @@ type Member struct {
 	server *server.Server
 	rpc    *rpc.Service
 	front  *front
+	api    *httpapi.API
+
+	peerHTTP  *http.Client
+	transport *transport.Transport
+	// connected are the members that the transport talks with, and their URLs.
+	connected    map[uint64][]string
+	removal      sync.Once
+	removalTimer *time.Timer
 
 	metrics  *walMetrics
 	started  time.Time
@@ -48,6 +59,7 @@ type Member struct {
 	running  sync.WaitGroup
 	failure  chan error
 	failed   atomic.Bool
+	abort    context.CancelCauseFunc // ends a start under way
 	stopOnce sync.Once
 	stopErr  error
 }
@@ -62,8 +74,13 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	m := &Member{cfg: cfg, log: cfg.Logger, attached: make(chan struct{}), flushed: make(chan struct{}, 1), failure: make(chan error, 1)}
-	m.metrics, m.started = newWALMetrics(), time.Now()
+	m.metrics, m.started, m.peerHTTP = newWALMetrics(), time.Now(), newPeerHTTP(&cfg)
+	ctx, m.abort = context.WithCancelCause(ctx)
+	defer m.abort(nil)
 	if err := m.start(ctx); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		return nil, errors.Join(err, m.Stop())
 	}
 	return m, nil
@@ -71,6 +88,10 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 
 // elapsed is how long the member has been running.
 func (m *Member) elapsed() time.Duration { return time.Since(m.started) }
+
+// ErrRemoved is why a member cannot go on, or start, that has been removed from its
+// cluster.
+var ErrRemoved = errors.New("the member has been permanently removed from the cluster; the data-dir used by this member must be removed")
 
 // Failed delivers the reason why the member cannot go on.
 func (m *Member) Failed() <-chan error { return m.failure }
@@ -80,6 +101,7 @@ func (m *Member) ID() uint64 { return m.id.memberID }
 
 func (m *Member) fail(err error) {
 	m.failed.Store(true)
+	m.abort(err)
 	select {
 	case m.failure <- err:
 	default:
@@ -100,9 +122,12 @@ func (m *Member) start(ctx context.Context) error {
 	if err := m.dir.clearSnapshots(); err != nil {
 		return err
 	}
-	recovered, err := m.openState()
+	recovered, first, err := m.openState(ctx)
 	if err != nil {
 		return err
+	}
+	if m.fsm.Members().Removed(m.id.memberID) {
+		return ErrRemoved
 	}
 	run, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
@@ -111,14 +136,22 @@ func (m *Member) start(ctx context.Context) error {
 		ProgressInterval: m.cfg.WatchProgressInterval, Logger: m.log,
 	})
 	m.goRun(func() { _ = m.hub.Run(run) })
+	if err := m.openTransport(); err != nil {
+		return err
+	}
 	if err := m.startNode(recovered); err != nil {
 		return err
 	}
 	m.server.Attach(m.fsm, m.node)
+	m.connect(first.remotes)
 	close(m.attached)
 	m.fsm.Start()
 	m.goRun(func() { m.server.Run(run) })
 	m.goRun(func() { m.keepHouse(run) })
+	m.servePeers()
+	if m.cfg.HurryElection {
+		m.goRun(func() { m.hurryElection(run) })
+	}
 	if err := m.server.Join(ctx); err != nil {
 		return fmt.Errorf("the member did not become ready: %w", err)
 	}
@@ -140,34 +173,29 @@ func (m *Member) goRun(f func()) {
 }
 
 // openState opens, or makes, the engine and the log.
-func (m *Member) openState() (wal.Recovered, error) {
-	fresh := !m.dir.initialized()
-	if fresh {
-		if err := checkInitial(&m.cfg); err != nil {
-			return wal.Recovered{}, err
-		}
-		if err := m.dir.checkUnused(len(m.cfg.InitialCluster)); err != nil {
-			return wal.Recovered{}, err
-		}
-		if err := m.dir.clearEngine(); err != nil {
-			return wal.Recovered{}, err
-		}
+func (m *Member) openState(ctx context.Context) (wal.Recovered, firstState, error) {
+	first, fresh, err := m.prepare(ctx)
+	if err != nil {
+		return wal.Recovered{}, first, err
 	}
-	var err error
 	m.engine, err = engine.Open(m.dir.engine, engine.Options{
 		FS: m.cfg.FS, CacheBytes: m.cfg.CacheBytes, MemTableBytes: m.cfg.MemTableBytes, MaxOpenFiles: engineFiles(),
 		Logger: m.log.Named("engine"), OnFatal: m.fail, OnFlush: m.onFlush,
 	})
 	if err != nil {
-		return wal.Recovered{}, err
+		return wal.Recovered{}, first, err
 	}
 	options := wal.Options{FS: m.cfg.FS, Dir: m.dir.wal, KeepBytes: keepLogBytes, Logger: m.log, Observe: m.metrics.observer()}
 	if fresh {
-		if _, err = bootstrap(&m.cfg, m.dir, m.engine, options); err != nil {
-			return wal.Recovered{}, err
+		if err := m.create(first, options); err != nil {
+			return wal.Recovered{}, first, err
 		}
 	}
-	return m.openLog(options)
+	recovered, err := m.openLog(options)
+	if err == nil && m.cfg.ForceNewCluster && !fresh {
+		recovered, err = m.forceAlone(recovered, options)
+	}
+	return recovered, first, err
 }
 
 // keepLogBytes is how much of the log stays on disk for members that are behind.
@@ -197,6 +225,7 @@ func (m *Member) serverConfig() server.Config {
 		MemberID: m.id.memberID, ClusterID: m.id.clusterID, Name: m.cfg.Name, ClientURLs: m.cfg.AdvertiseClientURLs,
 		ElectionTimeout: m.cfg.electionTimeout(), MaxRequestBytes: m.cfg.MaxRequestBytes, MaxTxnOps: m.cfg.MaxTxnOps,
 		QuotaBytes: m.cfg.QuotaBytes, Engine: m.engine, LeaseClock: lease.NewKeeper(lease.Config{Retry: requestTimeout(&m.cfg)}), Logger: m.log,
+		Peers: m.peerClient(), ActiveSince: m.activeSince, StrictReconfig: m.cfg.StrictReconfig,
 	}
 	dir := m.dir.member
 	if usage, err := m.cfg.FS.GetDiskUsage(dir); err == nil {
@@ -219,8 +248,8 @@ func reserveFor(total uint64) uint64 {
 func (m *Member) fsmConfig() fsm.Config {
 	return fsm.Config{
 		Engine: m.engine, Store: mvcc.Options{CacheBytes: m.cfg.HotBytes},
-		MinLeaseTTL: lease.MinTTL(m.cfg.electionTimeout()),
-		Deliver:     m.server.Deliver, Publish: m.publish,
+		MinLeaseTTL: lease.MinTTL(m.cfg.electionTimeout()), MaxLearners: m.cfg.MaxLearners, MembersChanged: m.membersChanged,
+		Deliver: m.server.Deliver, Publish: m.publish,
 		LeaseGranted: m.server.LeaseGranted, LeaseRevoked: m.server.LeaseRevoked, EmptyEntry: m.server.EmptyEntry,
 		Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	}
@@ -262,7 +291,7 @@ func (m *Member) startNode(recovered wal.Recovered) error {
 	m.node, err = node.Start(node.Config{
 		ID: m.id.memberID, Log: m.wal, Recovered: recovered, Applied: applied, ConfState: m.fsm.Members().ConfState(),
 		TickInterval: m.cfg.Tick, ElectionTicks: m.cfg.ElectionTicks, HeartbeatTicks: m.cfg.HeartbeatTicks,
-		PreVote: m.cfg.PreVote, Apply: applier{m}, Logger: m.log.Named("raft"), OnFatal: m.fail,
+		PreVote: m.cfg.PreVote, Apply: applier{m}, Send: m.transport.Send, Logger: m.log.Named("raft"), OnFatal: m.fail,
 	})
 	return err
 }
@@ -279,6 +308,8 @@ func (m *Member) stop() error {
 	if m.failed.Load() && m.cancel != nil {
 		// Requests that wait for agreement will not get it: refuse them now.
 		m.cancel()
+	} else if m.rpc != nil {
+		m.handOver()
 	}
 	if m.front != nil {
 		m.front.stop(m.rpc, requestTimeout(&m.cfg))
@@ -289,6 +320,16 @@ func (m *Member) stop() error {
 	if m.node != nil {
 		m.node.Stop()
 	}
+	if m.transport != nil {
+		m.transport.Stop()
+	}
+	if m.front != nil {
+		m.front.stopPeers(requestTimeout(&m.cfg))
+	}
+	if m.removalTimer != nil {
+		m.removalTimer.Stop()
+	}
+	m.peerHTTP.CloseIdleConnections()
 	m.running.Wait()
 	if m.fsm != nil {
 		m.fsm.Stop()
@@ -305,6 +346,15 @@ func (m *Member) stop() error {
 	}
 	m.log.Info("closed etcd server", zap.String("name", m.cfg.Name), zap.String("data-dir", filepath.Clean(m.cfg.DataDir)))
 	return errors.Join(errs...)
+}
+
+// handOver gives leadership away before this member stops, if it leads.
+func (m *Member) handOver() {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout(&m.cfg))
+	defer cancel()
+	if err := m.server.HandOver(ctx); err != nil {
+		m.log.Warn("leadership transfer failed", zap.String("local-member-id", hex(m.id.memberID)), zap.Error(err))
+	}
 }
 
 func requestTimeout(c *Config) time.Duration { return 5*time.Second + 2*c.electionTimeout() }

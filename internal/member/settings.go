@@ -26,6 +26,8 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		ReusePort: c.Listen.ReusePort, ReuseAddress: c.Listen.ReuseAddress,
 		AdvertisePeerURLs: texts(c.Advertise.Peer), AdvertiseClientURLs: texts(c.Advertise.Client),
 		InitialCluster: initial, InitialToken: c.Bootstrap.Token, JoinExisting: c.Bootstrap.Existing,
+		ForceNewCluster: c.Unsafe.ForceNewCluster,
+		StrictReconfig:  c.Raft.StrictReconfig, MaxLearners: c.Raft.MaxLearners, HurryElection: c.Raft.AdvanceInitialTicks,
 		Tick: c.Raft.Heartbeat, ElectionTicks: c.Raft.ElectionTicks(), HeartbeatTicks: 1, PreVote: c.Raft.PreVote,
 		MaxRequestBytes: int(c.Limits.MaxRequestBytes), MaxTxnOps: int(c.Limits.MaxTxnOps),
 		MaxConcurrentStreams: c.Limits.MaxConcurrentStreams, QuotaBytes: c.Storage.QuotaBytes,
