@@ -44,13 +44,10 @@ func (n *Node) writeLog(work []walWork) error {
 		}
 		m := work[i].message
 		state := wal.HardState{Term: m.GetTerm(), Vote: m.GetVote(), Commit: m.GetCommit()}
-		if err := n.cfg.Log.Append(nil, state); err != nil { // before the mark, so that it is durable with it
-			return err
-		}
 		if err := n.installSnapshot(m.GetSnapshot()); err != nil {
 			return err
 		}
-		if err := n.cfg.Log.Append(m.GetEntries(), wal.HardState{}); err != nil {
+		if err := n.cfg.Log.Append(m.GetEntries(), state); err != nil {
 			return err
 		}
 		if len(m.GetEntries()) > 0 {

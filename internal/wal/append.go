@@ -225,9 +225,10 @@ func (l *Log) cut() error {
 	return nil
 }
 
-// MarkSnapshot records, durably, that the state up to s.Index is kept elsewhere, preceded by a hard state whose commit
-// index reaches it. If the log ends before s.Index, which is so when the state came from another member or
-// from a backup, it starts anew behind it.
+// MarkSnapshot records, durably, that the state up to s.Index is kept elsewhere, with a hard state whose commit index
+// reaches it. If the log ends before s.Index, which is so when the state came from another member or from a
+// backup, it starts anew behind it. A hard state that has to be raised follows the mark: a crash that left it alone would
+// leave a log that ends before what it calls committed, or one that calls entries committed that the state replaces.
 func (l *Log) MarkSnapshot(s Snapshot) error {
 	if err := l.usable(); err != nil {
 		return err
@@ -236,14 +237,18 @@ func (l *Log) MarkSnapshot(s Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("wal: encode snapshot mark: %w", err)
 	}
-	if l.state.Commit < s.Index {
+	raise := l.state.Commit < s.Index
+	if !raise {
+		l.stageState()
+	}
+	l.openStage()
+	l.stage, l.crc = appendRecord(l.stage, l.crc, recordSnapshot, data, nil)
+	if raise {
 		l.state.Commit = s.Index
 		l.state.Term = max(l.state.Term, s.Term)
 		l.stateSet = true
 	}
 	l.stageState()
-	l.openStage()
-	l.stage, l.crc = appendRecord(l.stage, l.crc, recordSnapshot, data, nil)
 	if s.Index > l.last {
 		if err := l.Flush(); err != nil {
 			return err
