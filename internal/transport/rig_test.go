@@ -164,8 +164,9 @@ func (m *httpMember) listen(t testing.TB) {
 func (r *httpRig) urls(id uint64) []string { return []string{"http://" + r.member(id).address} }
 
 func (r *httpRig) config(id uint64, f *fakeRaft) Config {
+	urls := r.urls(id)
 	return Config{ID: id, ClusterID: testCluster, Version: "3.7.1", MinClusterVersion: "3.0.0", Raft: f,
-		PeerURLs: func() []string { return r.urls(id) }, OnRemoved: f.onRemoved}
+		PeerURLs: func() []string { return urls }, OnRemoved: f.onRemoved}
 }
 
 func (r *httpRig) start(id uint64, f *fakeRaft, send func(uint64, *raftpb.Message) error) endpoint {

@@ -215,13 +215,10 @@ func reconnect(t *testing.T, r rig) {
 		to := r.start(2, again, nil)
 		mustAdd(t, to.AddPeer(1, r.urls(1)))
 		// What is sent over a connection whose end has not been noticed is lost: raft would try again, too.
-		r.repeat(again, "anything", func() { from.Send([]*raftpb.Message{message(raftpb.MsgHeartbeat, 1, 2, 3)}) },
-			func() bool { return len(again.received) > 0 })
-		r.ready(1, 2)
-		from.Send([]*raftpb.Message{appendOf(1, 2, 3, 5, 0, "x"), appendOf(1, 2, 3, 6, 0, "y")})
-		r.await(again, "entries", func() bool {
+		send := func() { from.Send([]*raftpb.Message{appendOf(1, 2, 3, 5, 0, "x"), appendOf(1, 2, 3, 6, 0, "y")}) }
+		r.repeat(again, "entries", send, func() bool {
 			last := len(again.received) - 1
-			return last > 0 && again.received[last].GetIndex() == 6
+			return last > 0 && again.received[last-1].GetIndex() == 5 && again.received[last].GetIndex() == 6
 		})
 	}
 }
