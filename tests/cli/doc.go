@@ -4,8 +4,9 @@
 // A recording (testdata/*.json) starts servers, runs commands one after the
 // other, and states what each must print and how it must end. The texts hold
 // placeholders: <<member_id>> is bound where it is first seen and must be the
-// same afterwards, <<duration>> is any duration. The table in replay_test.go
-// says which recordings run and why the others wait.
+// same afterwards, <<duration>> is any duration. Files that begin with own_ are
+// of commands that only we have. The table in replay_test.go says which recordings
+// run and why the others wait.
 //
 // The programs are built from this module. Three variables change that:
 //

@@ -47,20 +47,21 @@ var recordings = map[string]string{
 	"v3_watch_interactive": "",
 	"v3_watch_progress":    "",
 
-	"v3_auth":           waitsForAuth,
-	"v3_role":           waitsForAuth,
-	"v3_user":           waitsForAuth,
-	"v3_tls":            waitsForTLS,
-	"v3_tls_mutual":     waitsForTLS,
-	"v3_cluster3":       waitsForMembers,
-	"v3_member":         waitsForMembers,
-	"v3_member_add":     waitsForMembers,
-	"v3_member_learner": waitsForMembers,
-	"v3_member_promote": waitsForMembers,
-	"v3_make_mirror":    "the server: mirroring is checked in a later issue",
-	"v3_downgrade":      "the server: downgrade comes in a later issue",
-	"v3_snapshot":       waitsForUtility,
-	"v3_snapshot_k8s":   waitsForUtility,
+	"v3_auth":            waitsForAuth,
+	"v3_role":            waitsForAuth,
+	"v3_user":            waitsForAuth,
+	"v3_tls":             waitsForTLS,
+	"v3_tls_mutual":      waitsForTLS,
+	"v3_cluster3":        waitsForMembers,
+	"own_member_replace": waitsForMembers,
+	"v3_member":          waitsForMembers,
+	"v3_member_add":      waitsForMembers,
+	"v3_member_learner":  waitsForMembers,
+	"v3_member_promote":  waitsForMembers,
+	"v3_make_mirror":     "the server: mirroring is checked in a later issue",
+	"v3_downgrade":       "the server: downgrade comes in a later issue",
+	"v3_snapshot":        waitsForUtility,
+	"v3_snapshot_k8s":    waitsForUtility,
 }
 
 const (
@@ -109,7 +110,7 @@ func TestRecordings(t *testing.T) {
 // longestFirst moves the recordings that take long to the front, so that none of
 // them starts when all others have ended.
 func longestFirst(names []string) []string {
-	long := []string{"v3_lease", "v3_endpoint_dead", "v3_no_server", "v3_member", "v3_cluster3", "v3_tls", "v3_alarm", "v3_check_datascale", "v3_watch"}
+	long := []string{"v3_lease", "v3_endpoint_dead", "v3_no_server", "v3_member", "own_member", "v3_cluster3", "v3_tls", "v3_alarm", "v3_check_datascale", "v3_watch"}
 	slow := func(name string) int {
 		if slices.ContainsFunc(long, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 			return 0

@@ -80,6 +80,7 @@ func TestMemberReplace(t *testing.T) {
 			stderr: []string{"n has been added as learner 63, but removing member 3 (m3): etcdserver: unhealthy", "\tetcdctl member remove 3\n", "\tetcdctl member remove 63\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // they wait for members that do not answer
 			cluster := startFakeCluster(t, c.size)
 			cluster.promotes = true
 			for _, id := range c.silent {
