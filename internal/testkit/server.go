@@ -197,7 +197,7 @@ func (s *Server) Kill() {
 	s.release()
 }
 
-// Crash ends the server by force; Restart brings it back.
+// Crash ends the server by force, if it has not ended yet; Restart brings it back.
 func (s *Server) Crash() error { return s.signalAndWait(syscall.SIGKILL) }
 
 // Shutdown asks the server to end, as an operator would; Restart brings it back.
@@ -223,7 +223,7 @@ func (s *Server) Running() bool {
 }
 
 func (s *Server) signalAndWait(signal syscall.Signal) error {
-	s.asked = s.asked || s.Running()
+	s.asked = s.asked || s.Running() || signal == syscall.SIGKILL
 	// A process that is paused looks at no other signal but the last resort.
 	for _, sent := range []syscall.Signal{signal, syscall.SIGCONT} {
 		if err := s.cmd.Process.Signal(sent); err != nil && !errors.Is(err, os.ErrProcessDone) {

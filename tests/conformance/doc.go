@@ -6,6 +6,10 @@
 // its own. Requests and answers are written as JSON with the field names of the
 // .proto files; bytes are plain text, "base64:..." or "repeat:1000:x".
 //
+// Some need a cluster ("members": 3): they lie in testdata/v3/members, are ours,
+// and hold what etcd 3.7.1 answered to them. "at": 2 sends a call to the second
+// member, whose own values are called $member_2 and so on.
+//
 // Everything is compared: all fields of all answers, gRPC codes and messages.
 // What differs from run to run is replaced before that:
 //

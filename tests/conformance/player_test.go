@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -27,54 +23,16 @@ const (
 	slack = 2 * time.Second
 )
 
-// player performs steps against one server.
-type player struct {
-	conn    *grpc.ClientConn
-	names   *names
-	streams map[string]*stream
-}
-
-// newPlayer connects, and learns what the server calls itself.
-func newPlayer(addr string) (*player, error) {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)))
-	if err != nil {
-		return nil, err
-	}
-	p := &player{conn: conn, names: newNames(), streams: map[string]*stream{}}
-	if err := p.learnNames(); err != nil {
-		p.close()
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *player) learnNames() error {
-	ctx, cancel := context.WithTimeout(context.Background(), callPatience)
-	defer cancel()
-	list, err := etcdserverpb.NewClusterClient(p.conn).MemberList(ctx, &etcdserverpb.MemberListRequest{})
-	if err != nil {
-		return err
-	}
-	return p.save(map[string]string{
-		"cluster": "header.cluster_id", "member": "header.member_id",
-		"client_url": "members.0.clientURLs.0", "peer_url": "members.0.peerURLs.0",
-	}, list)
-}
-
-func (p *player) close() {
-	for _, s := range p.streams {
-		s.cancel()
-	}
-	p.conn.Close()
-}
-
 // perform performs one step. Its result is nil if the step has none.
 func (p *player) perform(s *step) (object, error) {
 	switch {
 	case s.SleepMS > 0:
 		time.Sleep(milliseconds(s.SleepMS))
 		return nil, nil
+	case s.Crash > 0:
+		return nil, p.members[s.Crash-1].Crash()
+	case s.Restart > 0:
+		return nil, p.members[s.Restart-1].Restart()
 	case s.Open != "":
 		opened, err := p.start(s)
 		if err == nil {
@@ -155,7 +113,7 @@ func (p *player) callUnary(s *step, m *method) (b batch, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience(callPatience))
 	defer cancel()
 	response := m.newResponse()
-	if b.end = p.conn.Invoke(ctx, m.path, request, response); b.end == nil {
+	if b.end = p.at(s).Invoke(ctx, m.path, request, response); b.end == nil {
 		b.messages, b.end = []proto.Message{response}, io.EOF
 	}
 	return b, nil
@@ -177,7 +135,7 @@ func (p *player) start(s *step) (*stream, error) {
 	} else {
 		ctx, cancel = context.WithCancel(ctx)
 	}
-	client, err := p.conn.NewStream(ctx, m.stream(), m.path)
+	client, err := p.at(s).NewStream(ctx, m.stream(), m.path)
 	if err == nil && (len(s.Request) > 0 || !m.clientStream) {
 		var request proto.Message
 		if request, err = p.request(s, m); err == nil {

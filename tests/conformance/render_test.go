@@ -114,8 +114,9 @@ func (n *names) settle(message protoreflect.Name, out object) any {
 	case "MemberListResponse", "MemberAddResponse", "MemberRemoveResponse", "MemberUpdateResponse", "MemberPromoteResponse":
 		inOrder(out, "members")
 	case "Member":
-		if out["ID"] == "$member" {
-			veil(out, "$name", "name")
+		id, _ := out["ID"].(string)
+		if which, known := strings.CutPrefix(id, "$member"); known {
+			veil(out, "$name"+which, "name")
 		}
 	case "AuthenticateResponse":
 		if token, _ := out["token"].(string); !strings.HasPrefix(token, "$") {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,10 +17,14 @@ type scenario struct {
 	About string   `json:"about"`
 	Needs []string `json:"needs"` // "fresh": an empty store, which every scenario gets here
 	Flags []string `json:"flags"` // that the server must be started with
-	Steps []*step  `json:"steps"`
+	// Members is how many the cluster has, 1 if absent. Member 1 is the one that
+	// leads when the scenario begins.
+	Members int     `json:"members"`
+	Steps   []*step `json:"steps"`
 }
 
-// step is one action: Call, Open with Call, Send, Recv, Close, Cancel or SleepMS.
+// step is one action: Call, Open with Call, Send, Recv, Close, Cancel, Crash,
+// Restart or SleepMS.
 type step struct {
 	Note string `json:"note"`
 
@@ -30,6 +35,10 @@ type step struct {
 	Close   string `json:"close"`  // send no more on it
 	Cancel  string `json:"cancel"` // drop it
 	SleepMS int    `json:"sleep_ms"`
+	Crash   int    `json:"crash"`   // kill this member
+	Restart int    `json:"restart"` // bring it back, and wait until it answers
+
+	At int `json:"at"` // the member to call or to open a stream at, 1 if absent
 
 	As       string            `json:"as"` // present the token of this name
 	Metadata map[string]string `json:"metadata"`
@@ -69,6 +78,14 @@ func (s *step) String() string {
 	if s.SleepMS > 0 {
 		add("sleep", (time.Duration(s.SleepMS) * time.Millisecond).String())
 	}
+	number := func(word string, member int) {
+		if member > 0 {
+			add(word, strconv.Itoa(member))
+		}
+	}
+	number("crash", s.Crash)
+	number("restart", s.Restart)
+	number("at", s.At)
 	add("as", s.As)
 	if len(s.Request) > 0 {
 		var line bytes.Buffer

@@ -25,8 +25,11 @@ var directories = []struct{ name, waits string }{
 	{"lock", ""},
 	{"election", ""},
 	{"auth", "users, roles and tokens come with a later capability"},
-	{"cluster", "members are added, changed and removed with a later capability"},
+	{"cluster", waitsForMembers},
+	{"members", waitsForMembers},
 }
+
+const waitsForMembers = "clusters of several members, and their changes, come with a later capability"
 
 // server is the program under test.
 var server = testkit.Program{Name: "etcd", Variable: "BOWLINE_ETCD"}
@@ -96,19 +99,7 @@ const maxTimeouts = 3
 
 // play plays one scenario and returns the number of answers that were right.
 func play(t *testing.T, sc *scenario, ports *testkit.Ports) (passed int) {
-	member, err := testkit.StartServer(server.Path(t), t.TempDir(), ports, sc.Flags...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := member.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the end of the server's log:\n%s", member.Log(10))
-		}
-	}()
-	p, err := newPlayer(member.Addr)
+	p, err := newPlayer(startMembers(t, sc, ports))
 	if err != nil {
 		t.Fatal(err)
 	}

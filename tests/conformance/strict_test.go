@@ -106,7 +106,7 @@ func TestPlayerSeesAWrongAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer member.Kill()
-	p, err := newPlayer(member.Addr)
+	p, err := newPlayer([]*testkit.Server{member})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,104 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"bowline/internal/testkit"
+)
+
+// startMembers starts as many members as a scenario needs, the leader first.
+func startMembers(t *testing.T, sc *scenario, ports *testkit.Ports) []*testkit.Server {
+	t.Helper()
+	cluster, err := testkit.StartCluster(server.Path(t), t.TempDir(), max(1, sc.Members), ports, sc.Flags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("the ends of the members' logs:\n%s", cluster.Logs(10))
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), callPatience)
+	defer cancel()
+	leader, err := cluster.Leader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := slices.DeleteFunc(slices.Clone(cluster.Members), func(m *testkit.Server) bool { return m == leader })
+	return append([]*testkit.Server{leader}, rest...)
+}
+
+// player performs steps against the members of one cluster.
+type player struct {
+	members []*testkit.Server
+	conns   []*grpc.ClientConn // one for each member
+	names   *names
+	streams map[string]*stream
+}
+
+// newPlayer connects, and learns what the members call themselves.
+func newPlayer(members []*testkit.Server) (*player, error) {
+	p := &player{members: members, names: newNames(), streams: map[string]*stream{}}
+	for i, m := range members {
+		conn, err := grpc.NewClient(m.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)))
+		if err != nil {
+			p.close()
+			return nil, err
+		}
+		p.conns = append(p.conns, conn)
+		suffix := ""
+		if i > 0 {
+			suffix = fmt.Sprintf("_%d", i+1)
+		}
+		if err := p.learnNames(conn, suffix); err != nil {
+			p.close()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// learnNames binds $cluster, and $member, $client_url and $peer_url of the member
+// behind a connection, with a suffix for all but the first.
+func (p *player) learnNames(conn *grpc.ClientConn, suffix string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callPatience)
+	defer cancel()
+	list, err := etcdserverpb.NewClusterClient(conn).MemberList(ctx, &etcdserverpb.MemberListRequest{})
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(list.Members, func(m *etcdserverpb.Member) bool { return m.ID == list.Header.MemberId })
+	if at < 0 {
+		return fmt.Errorf("member %x does not list itself", list.Header.MemberId)
+	}
+	own := "members." + strconv.Itoa(at)
+	return p.save(map[string]string{
+		"cluster": "header.cluster_id", "member" + suffix: "header.member_id",
+		"client_url" + suffix: own + ".clientURLs.0", "peer_url" + suffix: own + ".peerURLs.0",
+	}, list)
+}
+
+func (p *player) close() {
+	for _, s := range p.streams {
+		s.cancel()
+	}
+	for _, conn := range p.conns {
+		conn.Close()
+	}
+}
+
+// at is the connection that a step is for.
+func (p *player) at(s *step) *grpc.ClientConn { return p.conns[max(1, s.At)-1] }
