@@ -132,8 +132,11 @@ func (f *FSM) Start() {
 }
 
 // Stop ends the background work and waits for it. Apply must not be called any
-// more.
+// more. It is allowed without Start.
 func (f *FSM) Stop() {
+	if f.stop == nil {
+		return
+	}
 	f.stop()
 	<-f.done
 }
