@@ -44,6 +44,10 @@ var figures = []figure{
 		func(s *sight) float64 { return float64(s.server.Stats().ReadIndexesSlow.Load()) }},
 	{"etcd_server_read_indexes_failed_total", "Linearizable reads that found nobody to ask.", counter,
 		func(s *sight) float64 { return float64(s.server.Stats().ReadIndexesFailed.Load()) }},
+	{"etcd_server_learner_promote_successes", "Learners promoted through this member as leader.", counter,
+		func(s *sight) float64 { return float64(s.server.Stats().Promotions.Load()) }},
+	{"etcd_server_heartbeat_send_failures_total", "Times this leader's heartbeats were late.", counter,
+		func(s *sight) float64 { return float64(s.node.LateHeartbeats()) }},
 	{"etcd_server_quota_backend_bytes", "The quota, as it is shown to clients.", gauge,
 		func(s *sight) float64 { return float64(s.server.Quota()) }},
 

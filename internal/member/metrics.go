@@ -70,6 +70,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- rpc.ConstHistogram(prometheus.NewDesc(h.name, h.help, nil, nil), h.read(s), h.unit)
 	}
 	s.collectIdentity(ch)
+	s.collectPeers(ch)
+	s.collectPromotions(ch)
 	s.collectApplied(ch)
 	s.collectAlarms(ch)
 	collectDescriptors(ch)

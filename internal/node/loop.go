@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
 )
 
 // loop is the raft goroutine's own state: nothing else touches it after Start.
@@ -32,6 +33,7 @@ type loop struct {
 	nextRound uint64
 
 	outgoing []*raftpb.Message
+	lastTick time.Time
 }
 
 // run is the raft goroutine. Each turn takes what has come, steps it, and then carries out what raft makes of it.
@@ -88,11 +90,25 @@ func (l *loop) end() {
 
 func (l *loop) tick() {
 	l.raft.Tick()
+	l.noteTick(time.Now())
 	l.store.tick()
 	if l.round != nil || len(l.waiting) > 0 {
 		l.askReadIndex(time.Now().Add(-readRetry))
 	}
 	l.publishPeers()
+}
+
+// noteTick counts the heartbeats that this member, as leader, sends too late: it could
+// not run in time.
+func (l *loop) noteTick(now time.Time) {
+	cfg := &l.node.cfg
+	late := now.Sub(l.lastTick) - 2*cfg.TickInterval*time.Duration(cfg.HeartbeatTicks)
+	if !l.lastTick.IsZero() && late > 0 && l.soft.RaftState == raft.StateLeader && !l.alone {
+		l.node.lateHeartbeats.Add(1)
+		cfg.Logger.Warn("leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk",
+			zap.Duration("heartbeat-interval", cfg.TickInterval), zap.Duration("exceeded-duration", late))
+	}
+	l.lastTick = now
 }
 
 // handle steps one event.

@@ -195,6 +195,8 @@ type Node struct {
 	applied   atomic.Uint64
 	soft      atomic.Pointer[softState]
 	peers     atomic.Pointer[[]PeerProgress]
+	// lateHeartbeats counts those that this member sent too late as leader.
+	lateHeartbeats atomic.Int64
 
 	// Channels with room for one answer, to be used again.
 	answers, readWaiters sync.Pool

@@ -53,6 +53,9 @@ func (n *Node) LeaderChanged() <-chan struct{} { return n.soft.Load().changed }
 // backlog. Each is one load.
 func (n *Node) Commit() uint64 { return n.commit.Load() }
 
+// LateHeartbeats counts the ticks that came so late, while this member led, that heartbeats did.
+func (n *Node) LateHeartbeats() int64 { return n.lateHeartbeats.Load() }
+
 // Applied: see Commit.
 func (n *Node) Applied() uint64 { return n.applied.Load() }
 

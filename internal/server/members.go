@@ -125,6 +125,16 @@ func (s *Server) MemberPromote(ctx context.Context, id uint64) (*pb.MemberPromot
 
 // promote is MemberPromote on the leader.
 func (s *Server) promote(ctx context.Context, id uint64) ([]*pb.Member, error) {
+	members, err := s.tryPromote(ctx, id)
+	if err != nil {
+		s.stats.promotions.add(err.Error())
+	} else {
+		s.stats.Promotions.Add(1)
+	}
+	return members, err
+}
+
+func (s *Server) tryPromote(ctx context.Context, id uint64) ([]*pb.Member, error) {
 	view := s.fsm.Members()
 	switch m := view.Member(id); {
 	case m == nil:

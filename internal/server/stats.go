@@ -1,6 +1,8 @@
 package server
 
 import (
+	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +14,9 @@ type Stats struct {
 	// ReadIndexesFailed is how many linearizable reads found nobody to ask,
 	// ReadIndexesSlow how many had no answer in time.
 	ReadIndexesFailed, ReadIndexesSlow atomic.Int64
+	// Promotions counts learners promoted by this member as leader.
+	Promotions atomic.Int64
+	promotions promotionFailures
 	// LeasesRenewed counts renewals.
 	LeasesRenewed atomic.Int64
 	// Defragmenting is how many calls of Defragment are under way, and Defrags how
@@ -28,6 +33,36 @@ func newStats() *Stats {
 		Hashes:   tally.Durations(10*time.Millisecond, 15),
 		KVHashes: tally.Durations(10*time.Millisecond, 15),
 	}
+}
+
+// promotionFailures counts refused promotions by their error's text, of which there
+// are few.
+type promotionFailures struct {
+	mu       sync.Mutex // guards byReason
+	byReason map[string]int64
+}
+
+func (p *promotionFailures) add(reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byReason == nil {
+		p.byReason = make(map[string]int64)
+	}
+	if _, known := p.byReason[reason]; known || len(p.byReason) < maxReasons {
+		p.byReason[reason]++
+	}
+}
+
+// maxReasons bounds the reasons that are told apart.
+const maxReasons = 16
+
+// PromotionsRefused counts, by reason, the promotions of learners that failed on this
+// member as leader.
+func (s *Server) PromotionsRefused() map[string]int64 {
+	p := &s.stats.promotions
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.byReason)
 }
 
 // Stats returns the counters.
