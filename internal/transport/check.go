@@ -13,6 +13,8 @@ import (
 func check(m *raftpb.Message) error {
 	kind, entries := m.GetType(), m.GetEntries()
 	switch {
+	case kind < 0 || int(kind) >= messageTypes: // raft.IsLocalMsg would panic
+		return fmt.Errorf("transport: message of unknown type %d", kind)
 	case raft.IsLocalMsg(kind):
 		return fmt.Errorf("transport: %v comes from no other member", kind)
 	case m.GetFrom() == 0:

@@ -26,9 +26,11 @@ type decoder struct {
 	kind     streamKind
 	from, to uint64
 	track
-	in   *bufio.Reader
-	buf  []byte
-	read uint64 // bytes of the last frame
+	in    *bufio.Reader
+	buf   []byte
+	eight [8]byte
+	arena entryArena
+	read  uint64 // bytes of the last frame
 }
 
 func newDecoder(kind streamKind, in io.Reader, from, to uint64) *decoder {
@@ -121,8 +123,8 @@ func (d *decoder) entries() (*raftpb.Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		e := new(raftpb.Entry)
-		if err := proto.Unmarshal(data, e); err != nil {
+		e, err := d.arena.decode(data)
+		if err != nil {
 			return nil, err
 		}
 		m.Entries = append(m.Entries, e)
@@ -138,12 +140,11 @@ func (d *decoder) entries() (*raftpb.Message, error) {
 
 // number reads 8 bytes.
 func (d *decoder) number() (uint64, error) {
-	var b [8]byte
-	if _, err := io.ReadFull(d.in, b[:]); err != nil {
+	if _, err := io.ReadFull(d.in, d.eight[:]); err != nil {
 		return 0, err
 	}
 	d.read += 8
-	return binary.BigEndian.Uint64(b[:]), nil
+	return binary.BigEndian.Uint64(d.eight[:]), nil
 }
 
 // bytes reads n bytes, which are good until the next call. It allocates no more than about twice what has arrived.

@@ -45,7 +45,7 @@ func (e *encoder) append(buf []byte, m *raftpb.Message) ([]byte, error) {
 	if e.kind == messageStream {
 		return appendMessage(buf, m)
 	}
-	if m.GetIndex() == e.index && m.GetLogTerm() == e.term && m.GetLogTerm() == m.GetTerm() {
+	if e.term != 0 && m.GetIndex() == e.index && m.GetLogTerm() == e.term && m.GetLogTerm() == m.GetTerm() {
 		buf = append(buf, frameEntries)
 		buf = binary.BigEndian.AppendUint64(buf, uint64(len(m.GetEntries())))
 		for _, entry := range m.GetEntries() {
