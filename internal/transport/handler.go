@@ -157,6 +157,7 @@ func (t *Transport) serveStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer t.running.Done()
+	w.Header().Set("Connection", "close") // its deadlines are a stream's
 	w.WriteHeader(http.StatusOK)
 	p.serve(r.Context(), kind, w)
 }

@@ -46,7 +46,7 @@ type outlet struct {
 	holder *holder    // nil while the peer has not dialled
 	urgent []*raftpb.Message
 	bulk   []*raftpb.Message
-	bytes  int // of both
+	bytes  int // of bulk
 }
 
 // holder is one served stream. A newer one of the same kind ends it.
@@ -54,27 +54,28 @@ type holder struct{ replaced chan struct{} }
 
 func (o *outlet) init() { o.wake = make(chan struct{}, 1) }
 
-// put adds a message if somebody serves the stream.
+// put adds a message if somebody serves the stream. What is urgent has room of its own.
 func (o *outlet) put(m *raftpb.Message) taken {
-	size := weight(m)
 	o.mu.Lock()
-	waiting := len(o.urgent) + len(o.bulk)
-	switch {
-	case o.holder == nil:
-		o.mu.Unlock()
+	defer o.mu.Unlock()
+	if o.holder == nil {
 		return notAttached
-	case waiting >= maxWaitingMessages || waiting > 0 && o.bytes+size > maxWaitingBytes:
-		o.mu.Unlock()
-		return full
 	}
+	idle := len(o.urgent)+len(o.bulk) == 0
 	if urgent(m) {
+		if len(o.urgent) >= maxWaitingMessages {
+			return full
+		}
 		o.urgent = append(o.urgent, m)
 	} else {
+		size := weight(m)
+		if len(o.bulk) >= maxWaitingMessages || len(o.bulk) > 0 && o.bytes+size > maxWaitingBytes {
+			return full
+		}
 		o.bulk = append(o.bulk, m)
+		o.bytes += size
 	}
-	o.bytes += size
-	o.mu.Unlock()
-	if waiting == 0 {
+	if idle {
 		notify(o.wake)
 	}
 	return queued
@@ -138,10 +139,7 @@ func (o *outlet) take(h *holder, into []*raftpb.Message) []*raftpb.Message {
 	left := copy(o.bulk, o.bulk[n:])
 	clear(o.bulk[left:])
 	o.bulk = o.bulk[:left]
-	o.bytes = 0
-	for _, m := range o.bulk {
-		o.bytes += weight(m)
-	}
+	o.bytes -= size
 	if left > 0 {
 		notify(o.wake)
 	}

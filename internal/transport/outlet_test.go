@@ -60,6 +60,12 @@ func TestAnOutletHoldsOnlySoMuch(t *testing.T) {
 			if n != c.most {
 				t.Errorf("took %d, want %d", n, c.most)
 			}
+			if len(c.m.Entries) > 0 {
+				if o.put(message(raftpb.MsgHeartbeat, 1, 2, 3)) != queued {
+					t.Error("entries leave no room for a heartbeat")
+				}
+				n++
+			}
 			if lost := o.detach(h); len(lost) != n {
 				t.Errorf("%d of %d are given back", len(lost), n)
 			}

@@ -187,3 +187,52 @@ func TestStreamsStayAlive(t *testing.T) {
 		<-served
 	})
 }
+
+// TestStopDoesNotWaitForAStalledReader, though a write may take 5 s otherwise.
+func TestStopDoesNotWaitForAStalledReader(t *testing.T) {
+	for name, stop := range map[string]bool{"stopped": true, "stalled": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, f := newPipes(), newFakeRaft()
+				tr, err := New(Config{ID: 2, ClusterID: testCluster, Version: "3.7.1", MinClusterVersion: "3.0.0", Raft: f,
+					Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustAdd(t, tr.AddPeer(1, []string{"http://one:2380"}))
+				s := &http.Server{Handler: tr.Handler()}
+				served := make(chan error, 1)
+				go func() { served <- s.Serve(p) }()
+				c, err := p.dial(t.Context(), "", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := request("GET", "http://two/raft/stream/msgapp/1", "", "").Write(c); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Read(make([]byte, 4096)); err != nil { // the header, and never more
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				tr.Send([]*raftpb.Message{appendOf(2, 1, 3, 4, 0, string(make([]byte, 1<<20)))})
+				synctest.Wait()
+				start, want := time.Now(), time.Duration(0)
+				if !stop {
+					want = stallTimeout
+					time.Sleep(stallTimeout)
+					synctest.Wait()
+					if f.unreachable[1] != 1 {
+						t.Errorf("reported %v", f.unreachable)
+					}
+				}
+				tr.Stop()
+				if d := time.Since(start); d != want {
+					t.Errorf("stopped after %v, want %v", d, want)
+				}
+				c.Close()
+				s.Close()
+				<-served
+			})
+		})
+	}
+}

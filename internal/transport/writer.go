@@ -15,12 +15,12 @@ var errReplaced = errors.New("transport: the peer has opened another stream")
 // serve sends over a stream that the peer has opened, until the stream or the peer ends.
 func (p *peer) serve(ctx context.Context, kind streamKind, w http.ResponseWriter) {
 	o := &p.outlets[kind]
-	s := &streamWriter{w: w, control: http.NewResponseController(w), out: encoder{kind: kind}}
+	s := &streamWriter{ctx: p.ctx, w: w, control: http.NewResponseController(w), out: encoder{kind: kind}}
 	fields := []zap.Field{zap.String("stream-writer-type", kind.String()),
 		zap.String("local-member-id", p.t.id), zap.String("remote-peer-id", hex(p.id))}
 	// The server's own limits are for requests. An error here means that it has none that could be changed.
 	_ = s.control.SetReadDeadline(time.Time{})
-	defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
+	defer s.hurry()()
 	if s.write(nil) != nil {
 		return
 	}
@@ -77,11 +77,28 @@ func (p *peer) pump(ctx context.Context, o *outlet, h *holder, s *streamWriter) 
 
 // streamWriter writes frames, and flushes them together.
 type streamWriter struct {
+	ctx     context.Context // the peer's
 	w       http.ResponseWriter
 	control *http.ResponseController
 	out     encoder
 	buf     []byte
 	written uint64
+}
+
+// hurry makes a write that stalls end with the peer, until the function that it returns is called. The server then has a
+// while to finish the answer.
+func (s *streamWriter) hurry() (end func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(s.ctx, func() {
+		_ = s.control.SetWriteDeadline(time.Now())
+		close(done)
+	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+		_ = s.control.SetWriteDeadline(time.Now().Add(stallTimeout))
+	}
 }
 
 // send writes messages, or a sign of life.
@@ -113,6 +130,9 @@ func (s *streamWriter) write(buf []byte) error {
 		piece := buf[:min(len(buf), roundBytes)]
 		buf = buf[len(piece):]
 		if err := s.control.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+		if err := s.ctx.Err(); err != nil { // looked at after the deadline was set: see hurry
 			return err
 		}
 		if len(piece) > 0 {
