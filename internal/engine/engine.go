@@ -46,6 +46,8 @@ type Options struct {
 	MemTableBytes int64
 	// MaxOpenFiles is how many files may be open at once; default 1000.
 	MaxOpenFiles int
+	// ReadOnly opens a store that is there and changes nothing in it.
+	ReadOnly bool
 	// Logger receives the engine's own messages.
 	Logger *zap.Logger
 	// OnFatal is called when the engine cannot go on (a failed write of its

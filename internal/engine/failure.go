@@ -62,8 +62,10 @@ func (e *Engine) Flush() error {
 // No iterator or batch may be open.
 func (e *Engine) Close() error {
 	e.retiring.Wait()
-	if err := e.Flush(); err != nil {
-		return e.abandon(err)
+	if !e.options.ReadOnly {
+		if err := e.Flush(); err != nil {
+			return e.abandon(err)
+		}
 	}
 	err := e.current.Load().db.Close()
 	e.cache.Unref()

@@ -172,6 +172,15 @@ func (e *Engine) OpenNext(dir string) (*Engine, error) {
 	return open(dir, e.options, e.cache, e.stats)
 }
 
+// OpenCheckpoint opens a copy that Checkpoint has made, only to read it, with the same
+// cache of blocks.
+func (e *Engine) OpenCheckpoint(dir string) (*Engine, error) {
+	o := e.options
+	o.ReadOnly, o.OnFlush, o.OnFatal = true, nil, nil
+	e.cache.Ref()
+	return open(dir, o, e.cache, newStats())
+}
+
 // Adopt makes next's store that of e, at once for whoever opens an iterator from
 // then on. Who reads the old one reads it to the end; then it is closed and its
 // directory removed. next must not be used any more, nor closed. Writer only, with

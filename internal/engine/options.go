@@ -22,6 +22,7 @@ func (h *handle) pebbleOptions(o Options, cache *pebble.Cache) *pebble.Options {
 		KeySchemas:                  sstable.MakeKeySchemas(&schema),
 		Cache:                       cache,
 		DisableWAL:                  true,
+		ReadOnly:                    o.ReadOnly,
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(o.MemTableBytes),
 		MemTableStopWritesThreshold: memTablesWaiting,

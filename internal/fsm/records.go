@@ -106,6 +106,9 @@ func loadLeases(e *engine.Engine) (leases []lease.Lease, err error) {
 	return leases, err
 }
 
+// ReadMembers returns the members in what e holds.
+func ReadMembers(e *engine.Engine) (*cluster.View, error) { return loadMembers(e) }
+
 func loadMembers(e *engine.Engine) (*cluster.View, error) {
 	var members []cluster.Member
 	var removed []uint64

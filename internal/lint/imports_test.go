@@ -11,7 +11,7 @@ var layers = [][]string{
 	{"cmd/etcd"},
 	{"embed"},
 	{"internal/member"},
-	{"internal/rpc", "internal/httpapi"},
+	{"internal/rpc", "internal/httpapi", "internal/transfer"},
 	{"internal/server", "internal/exchange"},
 	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},
@@ -96,7 +96,7 @@ var restricted = []struct {
 }{
 	{"github.com/cockroachdb/pebble", "github.com/cockroachdb/pebble/v2/vfs", []string{"internal/engine"}, false,
 		"ask internal/engine for what you need"},
-	{"github.com/cockroachdb/pebble/v2/vfs", "", []string{"internal/engine", "internal/wal", "internal/member"}, true,
+	{"github.com/cockroachdb/pebble/v2/vfs", "", []string{"internal/engine", "internal/wal", "internal/member", "internal/transfer"}, true,
 		"take a file system as an argument from internal/member"},
 	{"go.etcd.io/bbolt", "", []string{"internal/exchange"}, false,
 		"etcd's files are internal/exchange's business"},
