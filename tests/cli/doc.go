@@ -5,8 +5,8 @@
 // other, and states what each must print and how it must end. The texts hold
 // placeholders: <<member_id>> is bound where it is first seen and must be the
 // same afterwards, <<duration>> is any duration. Files that begin with own_ are
-// of commands that only we have. The table in replay_test.go says which recordings
-// run and why the others wait.
+// of what only we have; own_member_auto_promote needs our server. The table in
+// replay_test.go says which recordings run and why the others wait.
 //
 // The programs are built from this module. Three variables change that:
 //
