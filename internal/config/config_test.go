@@ -110,7 +110,7 @@ func TestDefaults(t *testing.T) {
 		"log":                    {fmt.Sprint(c.Log), fmt.Sprint(Log{"info", "json", []string{"default"}, nil})},
 		"metrics":                {c.Metrics, Metrics{}},
 		"tracing":                {c.Tracing, Tracing{Address: "localhost:4317", ServiceName: "etcd"}},
-		"checks":                 {c.Checks, Checks{0, time.Minute, 5 * time.Second}},
+		"checks":                 {c.Checks, Checks{5 * time.Minute, time.Minute, 5 * time.Second}},
 		"unsafe":                 {c.Unsafe, Unsafe{}},
 		"v2":                     {c.V2, V2{}},
 		"features":               {c.Features, Features{FastLeaseKeepAlive: true, TxnModeWriteWithSharedBuffer: true}},
@@ -279,7 +279,6 @@ func TestEnvironment(t *testing.T) {
 		"info: recognized and used environment variable map[variable-name:ETCD_V variable-value:1]",
 		"warn: unrecognized environment variable map[environment-variable:ETCD_NONSENSE=1]",
 		"info: setting is accepted and has no effect map[reason:it has had none for long setting:--v]",
-		"warn: setting is accepted, not effective yet map[setting:feature gate InitialCorruptCheck waits-for:comparing with the other members at start]",
 	}
 	if got := messages(lines); !slices.Equal(got, want) {
 		t.Errorf("lines:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -321,7 +320,7 @@ func TestKubeadm(t *testing.T) {
 		"--peer-client-cert-auth=true", "--snapshot-count=10000", "--listen-metrics-urls=http://127.0.0.1:2381",
 		"--watch-progress-notify-interval=5s", "--initial-cluster=cp1=https://10.0.0.1:2380", "--initial-cluster-state=existing",
 	)
-	if len(messages(lines)) != 1 || c.Watch.ProgressInterval != 5*time.Second || !c.ClientTLS.ClientCertAuth ||
+	if len(messages(lines)) != 0 || !c.Features.InitialCorruptCheck || c.Watch.ProgressInterval != 5*time.Second || !c.ClientTLS.ClientCertAuth ||
 		joinURLs(c.Listen.Client) != "https://10.0.0.1:2379,https://127.0.0.1:2379" || c.PeerTLS.CertFile != "/pki/peer.crt" {
 		t.Errorf("got %+v\n%v", c, messages(lines))
 	}

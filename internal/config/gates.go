@@ -46,14 +46,13 @@ const (
 func gateTable() []gate {
 	return []gate{
 		{name: "CompactHashCheck", stage: alpha, to: func(f *Features) *bool { return &f.CompactHashCheck },
-			effect: later("comparing the hashes of compactions")},
+			effect: never("the hashes of compactions are always compared, unless --compact-hash-check-time is 0")},
 		{name: "FastLeaseKeepAlive", stage: beta, on: true, to: func(f *Features) *bool { return &f.FastLeaseKeepAlive }},
-		{name: "InitialCorruptCheck", stage: alpha, to: func(f *Features) *bool { return &f.InitialCorruptCheck },
-			effect: later("comparing with the other members at start")},
+		{name: "InitialCorruptCheck", stage: alpha, to: func(f *Features) *bool { return &f.InitialCorruptCheck }},
 		{name: "LeaseCheckpoint", stage: alpha, to: func(f *Features) *bool { return &f.LeaseCheckpoint },
-			effect: later("checkpoints of lease TTLs")},
+			effect: never("what long leases have left always outlives a change of leader")},
 		{name: "LeaseCheckpointPersist", stage: alpha, to: func(f *Features) *bool { return &f.LeaseCheckpointPersist },
-			effect: later("checkpoints of lease TTLs")},
+			effect: never("what long leases have left always outlives a change of leader")},
 		{name: "PriorityRequest", stage: alpha, to: func(f *Features) *bool { return &f.PriorityRequest }},
 		{name: "SetMemberLocalAddr", stage: alpha, to: func(f *Features) *bool { return &f.SetMemberLocalAddr },
 			effect: later("dialing members from the advertised address")},

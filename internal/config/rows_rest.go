@@ -66,19 +66,18 @@ func observationRows() []setting {
 }
 
 func featureRows() []setting {
-	const comparing = "comparing the members' hashes on a schedule of its own"
 	return []setting{
 		{name: "enable-v2", group: groupFeatures, def: "false",
 			to:   func(d *draft) value { return boolean(&d.V2.Enabled) },
 			help: "Serve API v2 under /v2/ on the client URLs.", effect: later("API v2")},
-		{name: "corrupt-check-time", group: groupFeatures, def: "0s",
+		{name: "corrupt-check-time", group: groupFeatures, def: "5m0s",
 			to:     func(d *draft) value { return duration(&d.Checks.Corruption) },
 			former: []string{"experimental-corrupt-check-time"},
-			help:   "How often the leader compares its data with the other members' (0 for never).", effect: later(comparing)},
+			help:   "How often the leader compares its data with the other members' (0 for never)."},
 		{name: "compact-hash-check-time", group: groupFeatures, def: "1m0s",
 			to:     func(d *draft) value { return duration(&d.Checks.CompactHash) },
 			former: []string{"experimental-compact-hash-check-time"},
-			help:   "How often the leader compares hashes of compactions, with the gate CompactHashCheck.", effect: later(comparing)},
+			help:   "How often the leader compares hashes of compactions (0 for never)."},
 		{name: "compaction-batch-limit", group: groupFeatures, def: "0",
 			to:     func(d *draft) value { return signed(&d.Compaction.BatchLimit) },
 			former: []string{"experimental-compaction-batch-limit"},

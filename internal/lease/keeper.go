@@ -55,6 +55,10 @@ type kept struct {
 	// leaves the heap as it is, and Expired finds out.
 	deadline time.Duration
 	at       int // place in the heap
+	// checkpoint is when what is left is to be written to the log, recorded that it
+	// has been.
+	checkpoint time.Duration
+	recorded   bool
 	// gone is closed when the lease is forgotten, for those who wait; nil if there
 	// are none.
 	gone chan struct{}
@@ -85,7 +89,8 @@ func (k *Keeper) Promote(extend time.Duration, leases iter.Seq[Lease]) {
 	now := k.elapsed()
 	var all []*kept
 	for l := range leases {
-		e := &kept{id: l.ID, ttl: seconds(l.TTL), deadline: now + l.Left() + extend}
+		e := &kept{id: l.ID, ttl: seconds(l.TTL), deadline: now + l.Left() + extend,
+			checkpoint: now + CheckpointInterval, recorded: l.Left() < seconds(l.TTL)}
 		all = append(all, e)
 		k.leases[l.ID] = e
 	}
@@ -138,8 +143,9 @@ func (k *Keeper) Track(id, ttl int64) {
 	if !k.primary || k.leases[id] != nil {
 		return
 	}
-	e := &kept{id: id, ttl: seconds(ttl)}
-	e.deadline = k.elapsed() + e.ttl
+	now := k.elapsed()
+	e := &kept{id: id, ttl: seconds(ttl), checkpoint: now + CheckpointInterval}
+	e.deadline = now + e.ttl
 	k.leases[id] = e
 	k.due.push(e, e.deadline)
 }

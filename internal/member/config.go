@@ -43,6 +43,11 @@ type Config struct {
 	// MaxLearners bounds the learners; it must be the same on all members.
 	StrictReconfig bool
 	MaxLearners    int
+	// CorruptCheck is how often the leader compares the members' hashes, and
+	// CompactHashCheck how often those of compactions; 0 means never.
+	// InitialCorruptCheck compares before a restarted member takes part.
+	CorruptCheck, CompactHashCheck time.Duration
+	InitialCorruptCheck            bool
 	// HurryElection shortens the wait for the first election once a peer is reached.
 	HurryElection bool
 

@@ -136,6 +136,12 @@ func (m *Member) start(ctx context.Context) error {
 		ProgressInterval: m.cfg.WatchProgressInterval, Logger: m.log,
 	})
 	m.goRun(func() { _ = m.hub.Run(run) })
+	if m.cfg.InitialCorruptCheck && len(first.remotes) == 0 {
+		m.server.Attach(m.fsm, nil)
+		if err := m.server.CompareAtStart(ctx); err != nil {
+			return err
+		}
+	}
 	if err := m.openTransport(); err != nil {
 		return err
 	}
@@ -226,6 +232,7 @@ func (m *Member) serverConfig() server.Config {
 		ElectionTimeout: m.cfg.electionTimeout(), MaxRequestBytes: m.cfg.MaxRequestBytes, MaxTxnOps: m.cfg.MaxTxnOps,
 		QuotaBytes: m.cfg.QuotaBytes, Engine: m.engine, LeaseClock: lease.NewKeeper(lease.Config{Retry: requestTimeout(&m.cfg)}), Logger: m.log,
 		Peers: m.peerClient(), ActiveSince: m.activeSince, StrictReconfig: m.cfg.StrictReconfig,
+		CorruptCheck: m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
 	}
 	dir := m.dir.member
 	if usage, err := m.cfg.FS.GetDiskUsage(dir); err == nil {

@@ -99,6 +99,12 @@ func (s *Server) RenewLease(ctx context.Context, id int64) (ttl int64, err error
 	if err := s.appliedSoon(ctx); err != nil {
 		return 0, err
 	}
+	if s.cfg.LeaseClock.Recorded(id) {
+		if err := s.checkpoint(ctx, []lease.Checkpoint{{ID: id}}); err != nil {
+			return 0, err
+		}
+		s.cfg.LeaseClock.Unrecorded(id)
+	}
 	for {
 		ttl, gone, err := s.cfg.LeaseClock.Renew(id)
 		if err != nil {
@@ -242,6 +248,45 @@ func (s *Server) expireLeases(ctx context.Context) {
 			}()
 		}
 	}
+}
+
+// checkpointScan is how often leases are looked for whose rest is to be written down.
+const checkpointScan = 10 * time.Second
+
+// checkpointLeases writes the rest of long leases to the log from time to time, while
+// this member leads, so that a new leader goes on where it stopped.
+func (s *Server) checkpointLeases(ctx context.Context) {
+	t := time.NewTicker(checkpointScan)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for {
+			due := s.cfg.LeaseClock.Checkpoints(lease.CheckpointLimit)
+			if len(due) == 0 {
+				break
+			}
+			if err := s.checkpoint(ctx, due); err != nil {
+				if ctx.Err() == nil {
+					s.cfg.Logger.Warn("failed to write down what leases have left", zap.Int("leases", len(due)), zap.Error(err))
+				}
+				break
+			}
+		}
+	}
+}
+
+// checkpoint writes down what leases have left; 0 is the whole TTL.
+func (s *Server) checkpoint(ctx context.Context, leases []lease.Checkpoint) error {
+	req := new(pb.LeaseCheckpointRequest)
+	for _, l := range leases {
+		req.Checkpoints = append(req.Checkpoints, &pb.LeaseCheckpoint{ID: l.ID, Remaining_TTL: l.Remaining})
+	}
+	_, err := s.propose(ctx, message(&pb.InternalRaftRequest{LeaseCheckpoint: req}))
+	return err
 }
 
 // UserAdd stores a user; the password is hashed here, never in apply.

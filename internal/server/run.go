@@ -31,7 +31,8 @@ func (s *Server) LeasesExpired() int64 { return s.expired.Load() }
 // Run does the server's own work until ctx ends, then refuses what still waits.
 func (s *Server) Run(ctx context.Context) {
 	var group sync.WaitGroup
-	for _, work := range []func(context.Context){s.expireWaits, s.expireLeases, s.followLeader, s.watchSpace, s.keepVersion, s.promoteLearners} {
+	for _, work := range []func(context.Context){s.expireWaits, s.expireLeases, s.followLeader, s.watchSpace, s.keepVersion, s.promoteLearners,
+		s.compareHashes, s.checkpointLeases} {
 		group.Add(1)
 		go func() {
 			defer group.Done()

@@ -59,6 +59,9 @@ type Config struct {
 	// touch, zero if it is not. Both may be nil for a member alone.
 	Peers       *peers.Client
 	ActiveSince func(id uint64) time.Time
+	// CorruptCheck is how often the leader compares all members' hashes, and
+	// CompactHashCheck how often those of compactions; 0 means never.
+	CorruptCheck, CompactHashCheck time.Duration
 	// StrictReconfig refuses changes of members that would hurt the cluster.
 	StrictReconfig bool
 	Logger         *zap.Logger
@@ -85,6 +88,8 @@ type Server struct {
 	leader  leaderTimes
 	failed  atomic.Int64
 	expired atomic.Int64
+	// comparedTo is the last compaction whose hashes were compared.
+	comparedTo atomic.Int64
 	// checkVersions has the version monitor look at once.
 	checkVersions chan struct{}
 	stats         *Stats
