@@ -42,7 +42,7 @@ func (s *Sender) sendImage(ctx context.Context, to Peer, m *raftpb.Message) erro
 		release()
 		return fmt.Errorf("transfer: send the state of entry %d to member %x as an image: %w", x.Position.Index, to.ID(), err)
 	}
-	time.AfterFunc(holdAfter, release)
+	time.AfterFunc(s.cfg.HoldAfter, release)
 	s.cfg.Logger.Info("sent database snapshot to remote peer", zap.String("remote-peer-id", fmt.Sprintf("%x", to.ID())),
 		zap.Uint64("snapshot-index", x.Position.Index), zap.Bool("image", true))
 	return nil

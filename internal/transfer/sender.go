@@ -24,9 +24,8 @@ import (
 const (
 	// pacedRate is how many bytes a second are read and sent while clients are busy.
 	pacedRate = 64 << 20
-	// holdAfter is for how long the log is kept for a receiver that has the state, so
-	// that it finds what follows; etcd's number.
-	holdAfter = 30 * time.Second
+	// defaultHoldAfter is etcd's number.
+	defaultHoldAfter = 30 * time.Second
 )
 
 // Peer is the member that a state goes to; transport.Destination is one.
@@ -43,6 +42,9 @@ type SenderConfig struct {
 	FSM    *fsm.FSM
 	// HoldLog is node.Node.HoldLog.
 	HoldLog func(index uint64) (release func())
+	// HoldAfter is for how long the log is kept for a receiver that has the state, so
+	// that it finds what follows; 0 means 30 s.
+	HoldAfter time.Duration
 	// Busy tells whether clients would feel a disk and a network at their limits.
 	Busy   func() bool
 	Logger *zap.Logger
@@ -60,6 +62,9 @@ type Sender struct {
 func NewSender(cfg SenderConfig) *Sender {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
+	}
+	if cfg.HoldAfter == 0 {
+		cfg.HoldAfter = defaultHoldAfter
 	}
 	pace := &pacer{rate: pacedRate, busy: cfg.Busy}
 	return &Sender{cfg: cfg, pace: pace, image: make(chan struct{}, 1),
@@ -95,7 +100,7 @@ func (s *Sender) Send(ctx context.Context, to Peer, m *raftpb.Message) error {
 		release()
 		return fmt.Errorf("transfer: send the state of entry %d to member %x: %w", st.at.Index, to.ID(), err)
 	}
-	time.AfterFunc(holdAfter, release)
+	time.AfterFunc(s.cfg.HoldAfter, release)
 	s.cfg.Logger.Info("sent database snapshot to remote peer", zap.String("remote-peer-id", fmt.Sprintf("%x", to.ID())),
 		zap.Uint64("snapshot-index", st.at.Index), zap.Int64("bytes", sent), zap.Duration("took", time.Since(began)))
 	return nil
