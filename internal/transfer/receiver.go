@@ -45,6 +45,7 @@ type Receiver struct {
 	// looked at.
 	bodies, offers chan struct{}
 	now            func() time.Time
+	bodyTimeout    time.Duration
 
 	mu      sync.Mutex // held across the disk: it makes one thing after the other of what a sender asks
 	current *incoming  // nil if nothing is being received
@@ -59,7 +60,8 @@ func NewReceiver(cfg ReceiverConfig) *Receiver {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	r := &Receiver{cfg: cfg, mux: http.NewServeMux(), bodies: make(chan struct{}, maxBodies), offers: make(chan struct{}, 1), now: time.Now}
+	r := &Receiver{cfg: cfg, mux: http.NewServeMux(), bodies: make(chan struct{}, maxBodies), offers: make(chan struct{}, 1),
+		now: time.Now, bodyTimeout: bodyTimeout}
 	for path, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		pathOffer: r.serveOffer, pathChunk: r.serveChunk, pathComplete: r.serveComplete,
 	} {
@@ -113,10 +115,10 @@ func (r *Receiver) admit(req *http.Request) error {
 }
 
 // body reads a request's body, which may have limit bytes, in bounded time.
-func body(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, error) {
+func (r *Receiver) body(w http.ResponseWriter, req *http.Request, limit int64) ([]byte, error) {
 	c := http.NewResponseController(w)
 	// Errors mean that there are no deadlines here: a test's recorder.
-	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
+	_ = c.SetReadDeadline(time.Now().Add(r.bodyTimeout))
 	b, err := io.ReadAll(http.MaxBytesReader(w, req.Body, limit))
 	_ = c.SetReadDeadline(time.Time{})
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -143,7 +145,7 @@ func (r *Receiver) serveOffer(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	defer func() { <-r.offers }()
-	encoded, err := body(w, req, maxOfferBytes)
+	encoded, err := r.body(w, req, maxOfferBytes)
 	if err != nil {
 		return err
 	}
@@ -207,7 +209,7 @@ func (r *Receiver) serveChunk(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return refuse(http.StatusBadRequest, "invalid offset")
 	}
-	b, err := body(w, req, chunkBytes)
+	b, err := r.body(w, req, chunkBytes)
 	if err != nil {
 		return err
 	}
