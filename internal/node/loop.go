@@ -34,6 +34,7 @@ type loop struct {
 
 	outgoing []*raftpb.Message
 	lastTick time.Time
+	disk     diskWatch
 }
 
 // run is the raft goroutine. Each turn takes what has come, steps it, and then carries out what raft makes of it.
@@ -90,7 +91,9 @@ func (l *loop) end() {
 
 func (l *loop) tick() {
 	l.raft.Tick()
-	l.noteTick(time.Now())
+	now := time.Now()
+	l.noteTick(now)
+	l.checkDisk(now)
 	l.store.tick()
 	if l.round != nil || len(l.waiting) > 0 {
 		l.askReadIndex(time.Now().Add(-readRetry))

@@ -197,6 +197,9 @@ type Node struct {
 	peers     atomic.Pointer[[]PeerProgress]
 	// lateHeartbeats counts those that this member sent too late as leader.
 	lateHeartbeats atomic.Int64
+	// writing is since when the log is being written, in nanoseconds of Unix time, 0 if
+	// it is not; stalls counts the writes that took too long.
+	writing, stalls atomic.Int64
 
 	// Channels with room for one answer, to be used again.
 	answers, readWaiters sync.Pool

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"bowline/internal/wal"
 
@@ -25,7 +26,10 @@ func (n *Node) runWAL() {
 		if work, ok = n.walQueue.take(work); !ok {
 			return
 		}
-		if err := n.writeLog(work); err != nil {
+		n.writing.Store(time.Now().UnixNano())
+		err := n.writeLog(work)
+		n.writing.Store(0)
+		if err != nil {
 			n.fatal(err)
 			return
 		}

@@ -166,6 +166,6 @@ const caughtUpEntries = 1000
 func (s *Server) caughtUp(id uint64) bool {
 	st := s.node.Status()
 	return slices.ContainsFunc(st.Peers, func(p node.PeerProgress) bool {
-		return p.ID == id && p.RecentActive && p.Match+caughtUpEntries >= st.Commit && s.learnerReady(id)
+		return p.ID == id && p.RecentActive && p.Match+caughtUpEntries >= st.Commit && s.inSync(id)
 	})
 }

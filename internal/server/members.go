@@ -136,12 +136,12 @@ func (s *Server) promote(ctx context.Context, id uint64) ([]*pb.Member, error) {
 
 func (s *Server) tryPromote(ctx context.Context, id uint64) ([]*pb.Member, error) {
 	view := s.fsm.Members()
-	switch m := view.Member(id); {
-	case m == nil:
+	// As in etcd readiness comes first; that a voter is no learner is found when the
+	// change is applied.
+	switch {
+	case view.Member(id) == nil:
 		return nil, ErrMemberNotFound
-	case !m.IsLearner:
-		return nil, ErrNotLearner
-	case !s.learnerReady(id):
+	case id != s.cfg.MemberID && !s.inSync(id):
 		return nil, ErrLearnerNotReady
 	}
 	if s.cfg.StrictReconfig {
@@ -153,9 +153,9 @@ func (s *Server) tryPromote(ctx context.Context, id uint64) ([]*pb.Member, error
 	return s.changeMembers(ctx, raftpb.ConfChangeAddNode, id, cluster.ChangeContext{Member: cluster.Member{ID: id}, IsPromote: true})
 }
 
-// learnerReady tells whether the leader has seen a learner hold nine tenths of the
-// log, which is when etcd lets it vote.
-func (s *Server) learnerReady(id uint64) bool {
+// inSync tells whether the leader has seen a member hold nine tenths of the log, which
+// is when etcd lets it vote.
+func (s *Server) inSync(id uint64) bool {
 	st := s.node.Status()
 	for _, p := range st.Peers {
 		if p.ID == id {
