@@ -95,6 +95,9 @@ func (f *FSM) Replace(next *engine.Engine, commit func() error) error {
 	f.store.Adopt(l.store, func() { f.engine.Adopt(next) })
 	f.take(l)
 	f.unflushed.Store(0)
+	if f.cfg.MembersChanged != nil {
+		f.cfg.MembersChanged(l.members)
+	}
 	f.cfg.Publish(f.store.Revision(), nil, false)
 	f.releasePhysicalLocked()
 	f.kickCompactor()

@@ -21,7 +21,6 @@ import (
 const (
 	memberDirName = "member"
 	walDirName    = "wal"
-	engineDirName = "engine"
 	formatName    = "FORMAT"
 	lockName      = "LOCK"
 
@@ -45,7 +44,7 @@ type dataDir struct {
 // ours.
 func openDataDir(cfg *Config) (*dataDir, error) {
 	d := &dataDir{fs: cfg.FS, member: filepath.Join(cfg.DataDir, memberDirName), log: cfg.Logger}
-	d.wal, d.engine = filepath.Join(d.member, walDirName), filepath.Join(d.member, engineDirName)
+	d.wal = filepath.Join(d.member, walDirName)
 	if cfg.WALDir != "" {
 		d.wal = cfg.WALDir
 	}
@@ -58,7 +57,11 @@ func openDataDir(cfg *Config) (*dataDir, error) {
 		return nil, fmt.Errorf("data directory %s is in use by another process; stop it, or choose another --data-dir: %w", cfg.DataDir, err)
 	}
 	d.lock = lock
-	if err := d.checkFormat(); err != nil {
+	err = d.checkFormat()
+	if err == nil {
+		d.engine, err = d.states().Current()
+	}
+	if err != nil {
 		lock.Close()
 		return nil, err
 	}

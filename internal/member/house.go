@@ -71,9 +71,9 @@ func (m *Member) cutLog(ctx context.Context, marked uint64) (uint64, error) {
 	if durable.Index < marked+cutEvery {
 		return marked, nil
 	}
-	first, err := m.node.ReleaseLog(ctx, wal.Snapshot{
-		Index: durable.Index, Term: durable.Term, ConfState: m.fsm.Members().ConfState(),
-	})
+	conf := m.fsm.Members().ConfState()
+	m.states.Durable(durable, conf)
+	first, err := m.node.ReleaseLog(ctx, wal.Snapshot{Index: durable.Index, Term: durable.Term, ConfState: conf})
 	if err != nil {
 		return marked, err
 	}

@@ -51,6 +51,8 @@ type Member struct {
 	removal      sync.Once
 	removalTimer *time.Timer
 
+	states *states
+
 	metrics  *walMetrics
 	started  time.Time
 	attached chan struct{} // closed when the server knows the node
@@ -142,6 +144,9 @@ func (m *Member) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := m.openStates(); err != nil {
+		return err
+	}
 	if err := m.openTransport(); err != nil {
 		return err
 	}
@@ -184,11 +189,7 @@ func (m *Member) openState(ctx context.Context) (wal.Recovered, firstState, erro
 	if err != nil {
 		return wal.Recovered{}, first, err
 	}
-	m.engine, err = engine.Open(m.dir.engine, engine.Options{
-		FS: m.cfg.FS, CacheBytes: m.cfg.CacheBytes, MemTableBytes: m.cfg.MemTableBytes, MaxOpenFiles: engineFiles(),
-		Logger: m.log.Named("engine"), OnFatal: m.fail, OnFlush: m.onFlush,
-	})
-	if err != nil {
+	if m.engine, err = engine.Open(m.dir.engine, m.engineOptions()); err != nil {
 		return wal.Recovered{}, first, err
 	}
 	options := wal.Options{FS: m.cfg.FS, Dir: m.dir.wal, KeepBytes: keepLogBytes, Logger: m.log, Observe: m.metrics.observer()}
@@ -204,6 +205,13 @@ func (m *Member) openState(ctx context.Context) (wal.Recovered, firstState, erro
 	return recovered, first, err
 }
 
+func (m *Member) engineOptions() engine.Options {
+	return engine.Options{
+		FS: m.cfg.FS, CacheBytes: m.cfg.CacheBytes, MemTableBytes: m.cfg.MemTableBytes, MaxOpenFiles: engineFiles(),
+		Logger: m.log.Named("engine"), OnFatal: m.fail, OnFlush: m.onFlush,
+	}
+}
+
 // keepLogBytes is how much of the log stays on disk for members that are behind.
 const keepLogBytes = 64 << 20
 
@@ -214,6 +222,12 @@ func (m *Member) openLog(options wal.Options) (wal.Recovered, error) {
 	}
 	var recovered wal.Recovered
 	if m.wal, recovered, err = wal.Open(options, applied.Index); err != nil {
+		return wal.Recovered{}, err
+	}
+	if applied, err = m.finishInstall(m.engineOptions(), applied, recovered); err != nil {
+		return wal.Recovered{}, err
+	}
+	if err := m.dir.states().Clean(); err != nil {
 		return wal.Recovered{}, err
 	}
 	if recovered.LastIndex < applied.Index {
@@ -298,7 +312,7 @@ func (m *Member) startNode(recovered wal.Recovered) error {
 	m.node, err = node.Start(node.Config{
 		ID: m.id.memberID, Log: m.wal, Recovered: recovered, Applied: applied, ConfState: m.fsm.Members().ConfState(),
 		TickInterval: m.cfg.Tick, ElectionTicks: m.cfg.ElectionTicks, HeartbeatTicks: m.cfg.HeartbeatTicks,
-		PreVote: m.cfg.PreVote, Apply: applier{m}, Send: m.transport.Send, Logger: m.log.Named("raft"), OnFatal: m.fail,
+		PreVote: m.cfg.PreVote, Apply: applier{m}, Send: m.transport.Send, Snapshots: m.states, Logger: m.log.Named("raft"), OnFatal: m.fail,
 	})
 	return err
 }

@@ -47,7 +47,7 @@ func (m *Member) openTransport() (err error) {
 	m.transport, err = transport.New(transport.Config{
 		ID: m.id.memberID, ClusterID: m.id.clusterID, PeerURLs: m.ownPeerURLs,
 		Version: server.Version, MinClusterVersion: oldestPeer, DialTimeout: dialTimeout(&m.cfg),
-		Raft: raftSide{m}, OnRemoved: m.removed, Logger: m.log,
+		Raft: raftSide{m}, SendSnapshot: m.sendState, OnRemoved: m.removed, Logger: m.log,
 	})
 	return err
 }
@@ -136,6 +136,7 @@ func (m *Member) peerMux(api *httpapi.API) http.Handler {
 	mux := http.NewServeMux()
 	api.RegisterVersion(mux)
 	(&peers.Handler{API: m.server.PeerAPI(), ClusterID: m.id.clusterID}).Register(mux)
+	m.receiveStates(mux)
 	mux.Handle("/raft", m.transport.Handler())
 	mux.Handle("/raft/", m.transport.Handler())
 	return mux
