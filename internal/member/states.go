@@ -103,7 +103,8 @@ func (b *busyness) busy() bool {
 	now := time.Now()
 	if past := now.Sub(b.at); past >= busyInterval {
 		applied := b.applied()
-		b.yes = !b.at.IsZero() && float64(applied-b.last) > busyWrites*past.Seconds()
+		// Until it knows it says yes.
+		b.yes = b.at.IsZero() || float64(applied-b.last) > busyWrites*past.Seconds()
 		b.last, b.at = applied, now
 	}
 	return b.yes
