@@ -180,14 +180,14 @@ func (s *Server) proposeOnce(ctx context.Context, id uint64, deadline time.Time,
 	hand(func(err error) { s.refused(id, err) })
 	select {
 	case r := <-w.result:
-		w.release()
+		s.waiters.release(w)
 		s.countFailure(r.Err)
 		return r, r.Err
 	case <-ctx.Done():
 		if !s.waiters.forget(id) {
 			// The result was on its way: it is the truth.
 			r := <-w.result
-			w.release()
+			s.waiters.release(w)
 			return r, r.Err
 		}
 		s.failed.Add(1)

@@ -14,6 +14,9 @@ type waiters struct {
 	shards [waitShards]waitShard
 	closed atomic.Bool
 	n      atomic.Int64
+	// free are waiters to be used again. They stay with their member: a channel cannot
+	// go from one test's fake time to another's.
+	free sync.Pool
 }
 
 const waitShards = 32
@@ -33,7 +36,7 @@ type waiter struct {
 }
 
 func newWaiters() *waiters {
-	w := new(waiters)
+	w := &waiters{free: sync.Pool{New: func() any { return &waiter{result: make(chan fsm.Result, 1)} }}}
 	for i := range w.shards {
 		w.shards[i].byID = make(map[uint64]*waiter)
 	}
@@ -42,11 +45,9 @@ func newWaiters() *waiters {
 
 func (w *waiters) shard(id uint64) *waitShard { return &w.shards[id%waitShards] }
 
-var waiterPool = sync.Pool{New: func() any { return &waiter{result: make(chan fsm.Result, 1)} }}
-
 // register adds a waiter for id; false if the server has stopped.
 func (w *waiters) register(id uint64, deadline time.Time) (*waiter, bool) {
-	x := waiterPool.Get().(*waiter)
+	x := w.free.Get().(*waiter)
 	x.since, x.deadline = time.Now(), deadline
 	s := w.shard(id)
 	s.mu.Lock()
@@ -60,7 +61,7 @@ func (w *waiters) register(id uint64, deadline time.Time) (*waiter, bool) {
 }
 
 // release makes a waiter whose result was received ready for another request.
-func (x *waiter) release() { waiterPool.Put(x) }
+func (w *waiters) release(x *waiter) { w.free.Put(x) }
 
 // forget gives up waiting. It reports false if a result is on its way.
 func (w *waiters) forget(id uint64) bool {
