@@ -1,5 +1,3 @@
-//go:build members
-
 package compat
 
 import (
@@ -17,6 +15,7 @@ import (
 // members.
 func startCluster(t *testing.T, n int) (*testkit.Cluster, *clientv3.Client, context.Context) {
 	t.Helper()
+	t.Parallel() // these tests wait for elections and for members' connections to age
 	c, err := testkit.StartCluster(server.Path(t), t.TempDir(), n, &ports)
 	must(t, err)
 	t.Cleanup(func() {

@@ -5,11 +5,6 @@
 // mutexes, elections, software transactions), its wrappers (leasing, namespace,
 // mirror, ordering, naming, kubernetes) and its streams.
 //
-// Clusters of several members wait behind the build tag "members" until our server
-// can form one; BOWLINE_ETCD may name one that can:
-//
-//	go test -tags members ./tests/compat -run 'Cluster|Rejoins|PlannedRestart'
-//
 // Debian's etcdctl 3.4, and its server as a reader of our snapshots, run behind
 // the build tag "debian", as they are not there on every machine:
 //

@@ -25,11 +25,9 @@ var directories = []struct{ name, waits string }{
 	{"lock", ""},
 	{"election", ""},
 	{"auth", "users, roles and tokens come with a later capability"},
-	{"cluster", waitsForMembers},
-	{"members", waitsForMembers},
+	{"cluster", ""},
+	{"members", ""},
 }
-
-const waitsForMembers = "clusters of several members, and their changes, come with a later capability"
 
 // server is the program under test.
 var server = testkit.Program{Name: "etcd", Variable: "BOWLINE_ETCD"}
