@@ -194,7 +194,7 @@ type Node struct {
 	commit    atomic.Uint64
 	applied   atomic.Uint64
 	soft      atomic.Pointer[softState]
-	peers     atomic.Pointer[[]PeerProgress]
+	peers     atomic.Pointer[peerProgress]
 	// lateHeartbeats counts those that this member sent too late as leader.
 	lateHeartbeats atomic.Int64
 	// writing is since when the log is being written, in nanoseconds of Unix time, 0 if

@@ -16,8 +16,10 @@ type Status struct {
 	ID, Term, Vote, Leader uint64
 	State                  raft.StateType
 	Commit, Applied        uint64
-	// Peers is what the leader knows of the others, as of its last tick; empty on other members.
-	Peers []PeerProgress
+	// Peers is what the leader knows of the others, as of its last tick, when PeersCommit was
+	// the commit index; empty on other members.
+	Peers       []PeerProgress
+	PeersCommit uint64
 }
 
 // PeerProgress is how far another member has the log.
@@ -26,6 +28,12 @@ type PeerProgress struct {
 	State        tracker.StateType
 	RecentActive bool
 	Learner      bool
+}
+
+// peerProgress is what a tick has seen of the others; it is replaced, never changed.
+type peerProgress struct {
+	peers  []PeerProgress
+	commit uint64
 }
 
 // softState is replaced, never changed.
@@ -39,8 +47,8 @@ type softState struct {
 func (n *Node) Status() Status {
 	soft := n.soft.Load()
 	s := Status{ID: n.cfg.ID, Term: soft.term, Vote: soft.vote, Leader: soft.leader, State: soft.state, Applied: n.applied.Load(), Commit: n.commit.Load()}
-	if peers := n.peers.Load(); peers != nil {
-		s.Peers = *peers
+	if known := n.peers.Load(); known != nil {
+		s.Peers, s.PeersCommit = known.peers, known.commit
 	}
 	return s
 }
@@ -85,13 +93,13 @@ func (l *loop) publishPeers() {
 		l.node.peers.Store(nil)
 		return
 	}
-	var peers []PeerProgress
+	known := &peerProgress{commit: l.hard.Commit}
 	l.raft.WithProgress(func(id uint64, kind raft.ProgressType, p tracker.Progress) {
 		if id != l.node.cfg.ID {
-			peers = append(peers, PeerProgress{id, p.Match, p.State, p.RecentActive, kind == raft.ProgressTypeLearner})
+			known.peers = append(known.peers, PeerProgress{id, p.Match, p.State, p.RecentActive, kind == raft.ProgressTypeLearner})
 		}
 	})
-	l.node.peers.Store(&peers)
+	l.node.peers.Store(known)
 }
 
 // Step takes messages received from other members. It never blocks: beyond a limit they are dropped, as are messages that

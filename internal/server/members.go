@@ -159,7 +159,7 @@ func (s *Server) inSync(id uint64) bool {
 	st := s.node.Status()
 	for _, p := range st.Peers {
 		if p.ID == id {
-			return p.Match >= st.Commit/10*9
+			return 10*p.Match >= 9*st.PeersCommit
 		}
 	}
 	return false
