@@ -26,6 +26,7 @@ type Cluster struct {
 	program string
 	dir     string
 	ports   *Ports
+	network Network
 	flags   []string
 	named   int // members that were ever there
 }
@@ -33,7 +34,11 @@ type Cluster struct {
 // NewCluster is a cluster of n members that have not been started. They live
 // below dir and take flags besides those that every member is given.
 func NewCluster(program, dir string, n int, ports *Ports, flags ...string) (*Cluster, error) {
-	c := &Cluster{program: program, dir: dir, ports: ports, flags: flags}
+	return newCluster(loopback{}, program, dir, n, ports, flags)
+}
+
+func newCluster(network Network, program, dir string, n int, ports *Ports, flags []string) (*Cluster, error) {
+	c := &Cluster{program: program, dir: dir, ports: ports, network: network, flags: flags}
 	var all []string
 	for range n {
 		m, err := c.newMember()
@@ -52,7 +57,12 @@ func NewCluster(program, dir string, n int, ports *Ports, flags ...string) (*Clu
 
 // StartCluster starts a cluster of n members and waits until all of them answer.
 func StartCluster(program, dir string, n int, ports *Ports, flags ...string) (*Cluster, error) {
-	c, err := NewCluster(program, dir, n, ports, flags...)
+	return StartClusterOn(loopback{}, program, dir, n, ports, flags...)
+}
+
+// StartClusterOn is StartCluster with members that reach each other over a network.
+func StartClusterOn(network Network, program, dir string, n int, ports *Ports, flags ...string) (*Cluster, error) {
+	c, err := newCluster(network, program, dir, n, ports, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +92,7 @@ func (c *Cluster) newMember() (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return newMember(name, c.program, dir, c.ports, c.flags)
+	return newMember(name, c.program, dir, c.ports, c.network, c.flags)
 }
 
 // Stop asks all members to end, those that run, and reports what went wrong in

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +36,7 @@ type Server struct {
 	cluster string // the setting initial-cluster
 	state   string // the setting initial-cluster-state
 	flags   []string
+	site    Site
 	block   *Block
 	log     *os.File
 	cmd     *exec.Cmd
@@ -45,7 +47,7 @@ type Server struct {
 // NewServer is a server that has not been started (Restart starts it): program
 // with a data directory below dir, which does not exist yet, and free ports.
 func NewServer(program, dir string, ports *Ports, flags ...string) (*Server, error) {
-	s, err := newMember("default", program, dir, ports, flags)
+	s, err := newMember("default", program, dir, ports, loopback{}, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +56,14 @@ func NewServer(program, dir string, ports *Ports, flags ...string) (*Server, err
 }
 
 // newMember is a member that does not know its cluster yet.
-func newMember(name, program, dir string, ports *Ports, flags []string) (*Server, error) {
+func newMember(name, program, dir string, ports *Ports, network Network, flags []string) (*Server, error) {
 	block, err := ports.Take()
 	if err != nil {
+		return nil, err
+	}
+	site, err := network.Site(name, block)
+	if err != nil {
+		block.Release()
 		return nil, err
 	}
 	log, err := os.Create(filepath.Join(dir, "server.log"))
@@ -65,8 +72,8 @@ func newMember(name, program, dir string, ports *Ports, flags []string) (*Server
 		return nil, err
 	}
 	return &Server{
-		Name: name, Addr: block.Addr(0), DataDir: filepath.Join(dir, "data"),
-		program: program, flags: flags, block: block, log: log,
+		Name: name, Addr: site.Client, DataDir: filepath.Join(dir, "data"),
+		program: program, flags: flags, site: site, block: block, log: log,
 	}, nil
 }
 
@@ -102,10 +109,11 @@ func (s *Server) Launch() error {
 	args := append([]string{
 		"--name", s.Name, "--data-dir", s.DataDir,
 		"--listen-client-urls", client, "--advertise-client-urls", client,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+		"--listen-peer-urls", "http://" + s.site.Peer, "--initial-advertise-peer-urls", peer,
 		"--initial-cluster", s.cluster, "--initial-cluster-state", s.state,
 	}, s.flags...)
-	cmd := exec.Command(s.program, args...)
+	args = append(append(slices.Clone(s.site.Wrap), s.program), args...)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = CleanEnv(), s.log, s.log
 	ended, err := Start(cmd)
 	if err != nil {
@@ -115,8 +123,8 @@ func (s *Server) Launch() error {
 	return nil
 }
 
-// PeerURL is where the server listens for other members.
-func (s *Server) PeerURL() string { return "http://" + s.block.Addr(1) }
+// PeerURL is where other members reach the server.
+func (s *Server) PeerURL() string { return "http://" + s.site.Reached }
 
 // Pid is the process ID of the server.
 func (s *Server) Pid() int { return s.cmd.Process.Pid }
