@@ -109,6 +109,7 @@ func open(dir string, o Options, cache *pebble.Cache, stats *Stats) (*Engine, er
 	h := &handle{dir: dir, fs: o.FS, log: o.Logger}
 	h.refs.Store(1)
 	h.owner.Store(e)
+	h.pace.debt = func() uint64 { return h.db.Metrics().Compact.EstimatedDebt }
 	options := h.pebbleOptions(o, cache)
 	err := verifyFiles(dir, options)
 	if err == nil {
@@ -153,6 +154,7 @@ func (e *Engine) Commit(b *Batch) error {
 	h := e.current.Load()
 	h.pending.Add(int64(b.Len()))
 	began := time.Now()
+	h.pace.wrote.Store(began.UnixNano())
 	if err := h.db.Apply(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("engine: commit batch: %w", err)
 	}

@@ -16,7 +16,7 @@ func (h *handle) pebbleOptions(o Options, cache *pebble.Cache) *pebble.Options {
 	comparer := newComparer()
 	schema := colblk.DefaultKeySchema(comparer, 16)
 	p := &pebble.Options{
-		FS:                          yieldingFS{o.FS},
+		FS:                          pacedFS{o.FS, &h.pace},
 		Comparer:                    comparer,
 		KeySchema:                   schema.Name,
 		KeySchemas:                  sstable.MakeKeySchemas(&schema),

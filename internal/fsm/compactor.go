@@ -15,7 +15,7 @@ import (
 const (
 	// compactRecords is how many revision records one step deals with: a
 	// fraction of a millisecond during which no entry is applied.
-	compactRecords = 128
+	compactRecords = 64
 	// compactRest is the pause for steps as a multiple of their time, so that removal
 	// takes no more than its share while clients write. Pauses are saved up to
 	// compactNap, since a timer cannot wait much less than a millisecond; but a group
