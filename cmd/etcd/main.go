@@ -56,6 +56,13 @@ func run(args, environ []string) int {
 // failStart ends the process as etcd does, with a message that tools look for
 // whatever the cause.
 func failStart(log *zap.Logger, err error) int {
+	var failed *member.DiscoveryError
+	if errors.As(err, &failed) {
+		log.Warn("failed to bootstrap; discovery token was already used", zap.String("discovery-token", failed.Token),
+			zap.Strings("discovery-endpoints", failed.Endpoints), zap.Error(err))
+		log.Warn("do not reuse discovery token; generate a new one to bootstrap a cluster")
+		return 1
+	}
 	log.Fatal("discovery failed", zap.Error(err))
 	return 1
 }

@@ -23,13 +23,11 @@ func clusteringRows() []setting {
 			to:   func(d *draft) value { return choice{&d.discoveryFallback, []string{"exit", "proxy"}} },
 			help: "What to do when discovery fails. Only exit is left."},
 		{name: "discovery-srv", group: groupClustering,
-			to:     func(d *draft) value { return str(&d.Bootstrap.SRV) },
-			help:   "DNS domain whose SRV records name the members of the initial cluster.",
-			effect: later("bootstrapping from DNS")},
+			to:   func(d *draft) value { return str(&d.Bootstrap.SRV) },
+			help: "DNS domain whose SRV records name the members of the initial cluster."},
 		{name: "discovery-srv-name", group: groupClustering,
-			to:     func(d *draft) value { return str(&d.Bootstrap.SRVName) },
-			help:   "Suffix of the service name that is looked up in that domain.",
-			effect: later("bootstrapping from DNS")},
+			to:   func(d *draft) value { return str(&d.Bootstrap.SRVName) },
+			help: "Suffix of the service name that is looked up in that domain."},
 		{name: "strict-reconfig-check", group: groupClustering, def: "true",
 			to:   func(d *draft) value { return boolean(&d.Raft.StrictReconfig) },
 			help: "Refuse changes of members that would lose the quorum."},
@@ -54,7 +52,7 @@ func clusteringRows() []setting {
 func discoveryRows() []setting {
 	d := func(name, def, file string, to func(*Discovery) value, help string) setting {
 		return setting{name: "discovery-" + name, group: groupClustering, def: def, file: "discovery-config." + file,
-			to: func(d *draft) value { return to(&d.Discovery) }, help: help, effect: later("discovery")}
+			to: func(d *draft) value { return to(&d.Discovery) }, help: help}
 	}
 	return []setting{
 		d("token", "", "token", func(c *Discovery) value { return str(&c.Token) },

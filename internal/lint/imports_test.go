@@ -13,7 +13,7 @@ var layers = [][]string{
 	{"internal/member"},
 	{"internal/rpc", "internal/httpapi", "internal/transfer"},
 	{"internal/server", "internal/exchange"},
-	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers"},
+	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers", "internal/discovery"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},
 	{"internal/engine"},
 	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/rpc/lockpb", "internal/rpc/electionpb"},

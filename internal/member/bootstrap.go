@@ -36,6 +36,9 @@ type firstState struct {
 
 // begin decides how a member without data begins.
 func (m *Member) begin(ctx context.Context) (firstState, error) {
+	if err := m.discover(ctx); err != nil {
+		return firstState{}, err
+	}
 	if m.cfg.JoinExisting {
 		return m.join(ctx)
 	}
@@ -116,7 +119,7 @@ func (m *Member) create(first firstState, options wal.Options) error {
 // prepare makes the first state if there is no data here.
 func (m *Member) prepare(ctx context.Context) (first firstState, fresh bool, err error) {
 	if m.dir.initialized() {
-		if m.cfg.Discovered {
+		if m.cfg.discovers() {
 			m.log.Warn("discovery token is ignored since cluster already initialized; valid logs are found",
 				zap.String("wal-dir", m.dir.wal))
 		}

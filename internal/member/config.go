@@ -33,9 +33,11 @@ type Config struct {
 	InitialToken   string
 	// JoinExisting tells that the cluster exists and this member was added to it.
 	JoinExisting bool
-	// Discovered tells that InitialCluster did not come from the flag but from a
-	// discovery service or from DNS.
-	Discovered bool
+	// Discovery, if it has endpoints, tells the first members instead of InitialCluster,
+	// and its token is used for InitialToken. Otherwise a DNS domain does so if SRV names
+	// one; SRVName is added to the names of its services.
+	Discovery    config.Discovery
+	SRV, SRVName string
 	// ForceNewCluster makes a cluster of this member alone out of its data.
 	ForceNewCluster bool
 

@@ -24,9 +24,6 @@ func (m *Member) join(ctx context.Context) (firstState, error) {
 	if err := checkNames(&m.cfg); err != nil {
 		return firstState{}, err
 	}
-	if m.cfg.Discovered {
-		return firstState{}, errors.New("discovery URL should not be set when joining existing initial cluster")
-	}
 	var urls []string
 	for name, u := range m.cfg.InitialCluster {
 		if name != m.cfg.Name {

@@ -15,17 +15,14 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	initial := make(map[string][]string)
-	for _, m := range members {
-		initial[m.Name] = append(initial[m.Name], texts(m.URLs)...)
-	}
 	return Config{
 		Name: c.Member.Name, DataDir: c.Member.DataDir, WALDir: c.Member.WALDir,
 		ListenPeerURLs: c.Listen.Peer, ListenClientURLs: c.Listen.Client,
 		ListenHTTPURLs: c.Listen.ClientHTTP, ListenMetricsURLs: c.Listen.Metrics,
 		ReusePort: c.Listen.ReusePort, ReuseAddress: c.Listen.ReuseAddress,
 		AdvertisePeerURLs: texts(c.Advertise.Peer), AdvertiseClientURLs: texts(c.Advertise.Client),
-		InitialCluster: initial, InitialToken: c.Bootstrap.Token, JoinExisting: c.Bootstrap.Existing,
+		InitialCluster: byName(members), InitialToken: c.Bootstrap.Token, JoinExisting: c.Bootstrap.Existing,
+		Discovery: c.Discovery, SRV: c.Bootstrap.SRV, SRVName: c.Bootstrap.SRVName,
 		ForceNewCluster: c.Unsafe.ForceNewCluster,
 		StrictReconfig:  c.Raft.StrictReconfig, MaxLearners: c.Raft.MaxLearners, HurryElection: c.Raft.AdvanceInitialTicks,
 		CorruptCheck: c.Checks.Corruption, CompactHashCheck: c.Checks.CompactHash, InitialCorruptCheck: c.Features.InitialCorruptCheck,
