@@ -1,0 +1,74 @@
+package chaos
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestShort is one fault of each important kind.
+func TestShort(t *testing.T) {
+	w := newWorld(t, seed(t), newProxies(), 3, "--heartbeat-interval", "50", "--election-timeout", "500")
+	if err := w.play([]deed{
+		to("kill -9 of the leader", leads, killed),
+		to("a pause of the leader", leads, paused),
+		to("a partition of the leader", leads, cutOff(true, true)),
+		to("a member is not heard", anyone, cutOff(false, true)),
+		{"a rolling restart", rolling},
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deedsPerRound is how many faults a round of a long run has before it is judged.
+const deedsPerRound = 6
+
+// TestChaos draws faults until its time is over. It runs when BOWLINE_CHAOS says how
+// long.
+func TestChaos(t *testing.T) {
+	wish := os.Getenv("BOWLINE_CHAOS")
+	if wish == "" {
+		t.Log("nothing was asked for: BOWLINE_CHAOS is empty")
+		return
+	}
+	duration, err := time.ParseDuration(wish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, seed(t), chosenNetwork(t), 3)
+	for rounds := 0; rounds == 0 || time.Since(w.began) < duration; rounds++ {
+		var deeds []deed
+		for range deedsPerRound {
+			deeds = append(deeds, allDeeds[w.rng.IntN(len(allDeeds))])
+		}
+		if err := w.play(deeds); err != nil {
+			t.Fatalf("after %v: %v", time.Since(w.began), err)
+		}
+	}
+	w.did("clean: %d rounds, %d faults", w.round, w.round*deedsPerRound)
+}
+
+// seed is the one that was asked for, or a new one.
+func seed(t *testing.T) uint64 {
+	n := uint64(time.Now().UnixNano())
+	if text := os.Getenv("BOWLINE_CHAOS_SEED"); text != "" {
+		var err error
+		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("seed %d", n)
+	return n
+}
+
+// chosenNetwork is what BOWLINE_CHAOS_NET names.
+func chosenNetwork(t *testing.T) network {
+	switch kind := os.Getenv("BOWLINE_CHAOS_NET"); kind {
+	case "", "proxy":
+		return newProxies()
+	default:
+		t.Fatalf("no network is called %q", kind)
+		return nil
+	}
+}
