@@ -2,7 +2,6 @@ package member
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"bowline/internal/cluster"
@@ -102,18 +101,15 @@ func (m *Member) create(first firstState, options wal.Options) error {
 	if err := m.dir.markFormat(); err != nil {
 		return err
 	}
-	log, err := wal.Create(options, wal.Metadata{NodeID: first.memberID, ClusterID: first.clusterID})
+	entries, err := firstEntries(first.members)
 	if err != nil {
 		return err
 	}
-	entries, err := firstEntries(first.members)
-	if err == nil && len(entries) > 0 {
-		err = log.Append(entries, state)
+	log, err := wal.CreateWith(options, wal.Metadata{NodeID: first.memberID, ClusterID: first.clusterID}, entries, state)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = log.Sync()
-	}
-	return errors.Join(err, log.Close())
+	return log.Close()
 }
 
 // prepare makes the first state if there is no data here.

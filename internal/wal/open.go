@@ -8,12 +8,18 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
 )
 
 // Create makes a new log in opts.Dir, which must not exist or hold no log yet, and opens it. The directory appears whole
 // or not at all: it is built beside its place and renamed.
 func Create(opts Options, metadata Metadata) (*Log, error) {
+	return CreateWith(opts, metadata, nil, HardState{})
+}
+
+// CreateWith is Create of a log that begins with entries, from index 1 on, and a state: a crash leaves no log without them.
+func CreateWith(opts Options, metadata Metadata, entries []*raftpb.Entry, state HardState) (*Log, error) {
 	opts = opts.withDefaults()
 	fs := opts.FS
 	if Exists(fs, opts.Dir) {
@@ -29,7 +35,13 @@ func Create(opts Options, metadata Metadata) (*Log, error) {
 	}
 	head := appendChecksum(nil, 0)
 	head, crc := appendRecord(head, 0, recordMetadata, appendMetadata(nil, metadata), nil)
-	head, _ = appendRecord(head, crc, recordSnapshot, mark, nil)
+	head, crc = appendRecord(head, crc, recordSnapshot, mark, nil)
+	for _, e := range entries {
+		head, crc = appendRecord(head, crc, recordEntry, appendEntryHead(nil, e), e.Data)
+	}
+	if state != (HardState{}) {
+		head, _ = appendRecord(head, crc, recordState, appendHardState(nil, state), nil)
+	}
 	if err := writeFile(fs, fs.PathJoin(tmp, segment{}.name()), head); err != nil {
 		return nil, fmt.Errorf("wal: create %s: %w", tmp, err)
 	}
