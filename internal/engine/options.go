@@ -12,11 +12,19 @@ import (
 	"go.uber.org/zap"
 )
 
+const (
+	// A table of level 0 has about firstTableBytes, of each next level twice as much, up
+	// to maxTableBytes. Whoever writes a table holds the values of old versions in
+	// memory until it is complete.
+	firstTableBytes = 2 << 20
+	maxTableBytes   = 16 << 20
+)
+
 func (h *handle) pebbleOptions(o Options, cache *pebble.Cache) *pebble.Options {
 	comparer := newComparer()
 	schema := colblk.DefaultKeySchema(comparer, 16)
 	p := &pebble.Options{
-		FS:                          pacedFS{o.FS, &h.pace},
+		FS:                          orderedFS{pacedFS{o.FS, &h.pace}},
 		Comparer:                    comparer,
 		KeySchema:                   schema.Name,
 		KeySchemas:                  sstable.MakeKeySchemas(&schema),
@@ -33,6 +41,9 @@ func (h *handle) pebbleOptions(o Options, cache *pebble.Cache) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.NumCPU()/2) },
 		Logger:                      &pebbleLogger{log: o.Logger, handle: h, fatal: o.OnFatal},
 		EventListener:               h.listener(o),
+	}
+	for i := range p.TargetFileSizes {
+		p.TargetFileSizes[i] = min(int64(firstTableBytes)<<i, maxTableBytes)
 	}
 	for i := range p.Levels {
 		p.Levels[i].BlockSize = blockBytes
