@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"strings"
 
 	"bowline/internal/wal"
 
@@ -173,6 +174,14 @@ func (n *Node) ReleaseLog(ctx context.Context, mark wal.Snapshot) (first uint64,
 
 // raftLogger lets raft write to our log.
 type raftLogger struct{ *zap.SugaredLogger }
+
+// Infof leaves out what raft says when two writes to the log vouch for the same entry, as
+// they do whenever a commit index is written while entries are: a line for each proposal.
+func (l raftLogger) Infof(format string, v ...any) {
+	if !strings.HasSuffix(format, "missing from unstable log; ignoring") {
+		l.SugaredLogger.Infof(format, v...)
+	}
+}
 
 func (l raftLogger) Warning(v ...any)                 { l.Warn(v...) }
 func (l raftLogger) Warningf(format string, v ...any) { l.Warnf(format, v...) }
