@@ -3,9 +3,11 @@
 GO       ?= go
 FUZZTIME ?= 30s
 BENCH    ?= .
+SEEDS    ?= 1000
+FROM     ?= 1
 TOOLS    := $(CURDIR)/bin/tools
 
-.PHONY: build test debian race lint fuzz bench generate clean
+.PHONY: build test debian race sim lint fuzz bench generate clean
 
 build: ## the programs, into bin/
 	$(GO) build -o bin/ ./cmd/...
@@ -20,6 +22,9 @@ debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server
 
 race: ## the packages with goroutines, and a server built with the detector under the client's tests
 	$(GO) test -race -short -p 3 -timeout 10m ./internal/... ./tests/compat ./tests/conformance
+
+sim: ## SEEDS seeds of the simulated cluster, from the seed FROM on
+	BOWLINE_SEEDS=$(SEEDS) BOWLINE_FROM=$(FROM) $(GO) test ./internal/sim -run TestSeeds -count 1 -timeout 0 -v
 
 lint: ## the house rules
 	$(GO) vet ./...

@@ -29,6 +29,7 @@ var others = map[string][]string{
 	"internal/cli/ctlv2": {"internal/cli"},
 	"internal/cli/utl":   {"internal/cli", "internal/exchange", "internal/fsm", "internal/mvcc", "internal/engine", "internal/wal", "internal/cluster"},
 	"internal/lint":      {},
+	"internal/sim":       {}, // tests alone, which see the whole house
 	"internal/testkit":   {},
 }
 
