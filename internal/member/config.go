@@ -86,6 +86,10 @@ type Config struct {
 	// memtables and the cache of newest versions; 0 means the default.
 	CacheBytes, MemTableBytes, HotBytes int64
 
+	// LogSegmentBytes is the size of the log's files, and KeepLogBytes how much of it stays
+	// on disk for members that are behind; 0 means the default.
+	LogSegmentBytes, KeepLogBytes int64
+
 	// FS is the file system of the data directory; nil means the operating
 	// system's.
 	FS     vfs.FS

@@ -44,12 +44,12 @@ func TestMembersFindEachOther(t *testing.T) {
 	put("/_etcd/registry/tok/_config/size", "3")
 	names := []string{"a", "b", "c"}
 	g := &group{t: t, configs: make(map[string]Config), members: make(map[string]*Member)}
-	t.Cleanup(g.stopAll)
 	for _, name := range append(names, "late") {
 		cfg := g.config(name)
 		cfg.InitialCluster, cfg.Discovery = nil, discoverySettings(at.clientAddr(), "tok")
 		g.configs[name] = cfg
 	}
+	t.Cleanup(g.stopAll)
 	g.start(names...)
 	var ids []uint64
 	for _, name := range names {

@@ -51,6 +51,9 @@ var figures = []figure{
 	{"etcd_server_quota_backend_bytes", "The quota, as it is shown to clients.", gauge,
 		func(s *sight) float64 { return float64(s.server.Quota()) }},
 
+	{"etcd_server_snapshot_apply_in_progress_total", "Received states that are being installed.", gauge,
+		func(s *sight) float64 { return float64(s.states.Installing()) }},
+
 	{"etcd_disk_defrag_inflight", "Defragmentations under way.", gauge,
 		func(s *sight) float64 { return float64(s.server.Stats().Defragmenting.Load()) }},
 
@@ -168,6 +171,10 @@ var histograms = []histogram{
 		func(s *sight) tally.Snapshot { return s.server.Stats().Hashes.Snapshot() }},
 	{"etcd_mvcc_hash_rev_duration_seconds", "How long the call HashKV took.", nanosecond,
 		func(s *sight) tally.Snapshot { return s.server.Stats().KVHashes.Snapshot() }},
+	{"etcd_snap_db_fsync_duration_seconds", "How long syncs of received files took.", nanosecond,
+		func(s *sight) tally.Snapshot { return s.states.receiver.Syncs() }},
+	{"etcd_snap_db_save_total_duration_seconds", "How long it took to receive and save states.", nanosecond,
+		func(s *sight) tally.Snapshot { return s.states.receiver.Saves() }},
 	{"etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds", "How long steps of compactions kept writers waiting.", nanosecondMilli,
 		func(s *sight) tally.Snapshot { return s.fsm.Stats().CompactionSteps.Snapshot() }},
 	{"etcd_debugging_mvcc_db_compaction_total_duration_milliseconds", "How long compactions took.", nanosecondMilli,

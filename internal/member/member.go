@@ -192,7 +192,7 @@ func (m *Member) openState(ctx context.Context) (wal.Recovered, firstState, erro
 	if m.engine, err = engine.Open(m.dir.engine, m.engineOptions()); err != nil {
 		return wal.Recovered{}, first, err
 	}
-	options := wal.Options{FS: m.cfg.FS, Dir: m.dir.wal, KeepBytes: keepLogBytes, Logger: m.log, Observe: m.metrics.observer()}
+	options := m.logOptions()
 	if fresh {
 		if err := m.create(first, options); err != nil {
 			return wal.Recovered{}, first, err
@@ -210,6 +210,15 @@ func (m *Member) engineOptions() engine.Options {
 		FS: m.cfg.FS, CacheBytes: m.cfg.CacheBytes, MemTableBytes: m.cfg.MemTableBytes, MaxOpenFiles: engineFiles(),
 		Logger: m.log.Named("engine"), OnFatal: m.fail, OnFlush: m.onFlush,
 	}
+}
+
+func (m *Member) logOptions() wal.Options {
+	o := wal.Options{FS: m.cfg.FS, Dir: m.dir.wal, SegmentBytes: m.cfg.LogSegmentBytes, KeepBytes: m.cfg.KeepLogBytes,
+		Logger: m.log, Observe: m.metrics.observer()}
+	if o.KeepBytes == 0 {
+		o.KeepBytes = keepLogBytes
+	}
+	return o
 }
 
 // keepLogBytes is how much of the log stays on disk for members that are behind.

@@ -71,6 +71,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	s.collectIdentity(ch)
 	s.collectPeers(ch)
+	s.collectStates(ch)
 	s.collectPromotions(ch)
 	s.collectApplied(ch)
 	s.collectAlarms(ch)

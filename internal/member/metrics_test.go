@@ -35,8 +35,6 @@ var missing = map[string]string{
 	"etcd_debugging_snap_save_marshalling_duration_seconds":                         "there are no raft snapshot files",
 	"etcd_debugging_snap_save_total_duration_seconds":                               "there are no raft snapshot files",
 	"etcd_snap_fsync_duration_seconds":                                              "there are no raft snapshot files",
-	"etcd_snap_db_fsync_duration_seconds":                                           waitsForTransfer,
-	"etcd_snap_db_save_total_duration_seconds":                                      waitsForTransfer,
 	"etcd_debugging_store_expires_total":                                            waitsForV2,
 	"etcd_debugging_store_reads_failed_total":                                       waitsForV2,
 	"etcd_debugging_store_reads_total":                                              waitsForV2,
@@ -56,22 +54,21 @@ var missing = map[string]string{
 	"etcd_network_peer_round_trip_time_seconds":                                     lonely,
 	"etcd_network_peer_sent_bytes_total":                                            lonely,
 	"etcd_network_peer_sent_failures_total":                                         lonely,
-	"etcd_network_snapshot_receive_failures":                                        waitsForTransfer,
-	"etcd_network_snapshot_receive_inflights_total":                                 waitsForTransfer,
-	"etcd_network_snapshot_receive_success":                                         waitsForTransfer,
-	"etcd_network_snapshot_receive_total_duration_seconds":                          waitsForTransfer,
-	"etcd_network_snapshot_send_failures":                                           waitsForTransfer,
-	"etcd_network_snapshot_send_inflights_total":                                    waitsForTransfer,
-	"etcd_network_snapshot_send_success":                                            waitsForTransfer,
-	"etcd_network_snapshot_send_total_duration_seconds":                             waitsForTransfer,
+	"etcd_network_snapshot_receive_failures":                                        lonelyStates,
+	"etcd_network_snapshot_receive_inflights_total":                                 lonelyStates,
+	"etcd_network_snapshot_receive_success":                                         lonelyStates,
+	"etcd_network_snapshot_receive_total_duration_seconds":                          lonelyStates,
+	"etcd_network_snapshot_send_failures":                                           lonelyStates,
+	"etcd_network_snapshot_send_inflights_total":                                    lonelyStates,
+	"etcd_network_snapshot_send_success":                                            lonelyStates,
+	"etcd_network_snapshot_send_total_duration_seconds":                             lonelyStates,
 	"etcd_server_learner_promote_failures":                                          lonely,
-	"etcd_server_snapshot_apply_in_progress_total":                                  waitsForTransfer,
 }
 
 const (
-	lonely           = "comes with other members; see TestMetricsOfPeers"
-	waitsForTransfer = "waits for the figures of states sent to members"
-	waitsForV2       = "waits for API v2"
+	lonely       = "comes with other members; see TestMetricsOfPeers"
+	lonelyStates = "comes with a state that is moved; see TestMetricsOfStates"
+	waitsForV2   = "waits for API v2"
 )
 
 // notProvoked are metrics that we have, but that appear only when something goes

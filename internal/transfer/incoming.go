@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"bowline/internal/tally"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3/raftpb"
 )
@@ -24,7 +26,9 @@ type incoming struct {
 	files    map[string]*incomingFile
 	order    []string
 	received int64
+	began    time.Time
 	heard    time.Time // when the sender was last heard of
+	syncs    *tally.Histogram
 }
 
 type incomingFile struct {
@@ -46,12 +50,15 @@ func (in *incoming) lacks() []lack {
 	return lacks
 }
 
+// errReplaced is the end of a state that another one is received instead of.
+var errReplaced = errors.New("transfer: another state has come")
+
 // prepare makes the directory for what is offered, and fills it with what is here
 // already: what was received before, and tables that the engine has. What was received
 // of another state is removed.
 func (r *Receiver) prepare(ctx context.Context, id string, o *offer, m *raftpb.Message) (*incoming, error) {
 	fs := r.cfg.Dirs.FS
-	in := &incoming{fs: fs, id: id, name: fmt.Sprintf("%d-%.8s", m.GetSnapshot().GetMetadata().GetIndex(), id), message: m,
+	in := &incoming{fs: fs, id: id, name: fmt.Sprintf("%d-%.8s", m.GetSnapshot().GetMetadata().GetIndex(), id), message: m, began: r.now(), syncs: r.syncs,
 		files: make(map[string]*incomingFile, len(o.Files))}
 	in.dir = r.cfg.Dirs.path(incomingPrefix + in.name)
 	if err := errors.Join(fs.RemoveAll(in.dir), fs.MkdirAll(in.dir, 0o700)); err != nil {
@@ -71,6 +78,7 @@ func (r *Receiver) prepare(ctx context.Context, id string, o *offer, m *raftpb.M
 	}
 	if old := r.current; old != nil {
 		r.current = nil
+		r.counts.end(old.message.GetFrom(), 0, errReplaced)
 		if err := fs.RemoveAll(old.dir); err != nil {
 			return nil, err
 		}
@@ -172,7 +180,9 @@ func (in *incoming) append(f *incomingFile, b []byte) error {
 		return err
 	}
 	if _, err = file.WriteAt(b, f.have); err == nil && f.have+int64(len(b)) == f.Size {
+		began := time.Now()
 		err = file.Sync()
+		in.syncs.Observe(time.Since(began))
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err

@@ -24,7 +24,8 @@ type Installer struct {
 	Applied func(index uint64)
 	Logger  *zap.Logger
 
-	durable atomic.Pointer[raftpb.SnapshotMetadata]
+	installing atomic.Int64
+	durable    atomic.Pointer[raftpb.SnapshotMetadata]
 
 	mu        sync.Mutex    // guards installed
 	installed chan struct{} // closed, and replaced, by each installation
@@ -71,6 +72,9 @@ func (i *Installer) Durable(at fsm.Position, conf *raftpb.ConfState) {
 	i.durable.Store(&raftpb.SnapshotMetadata{Index: &at.Index, Term: &at.Term, ConfState: conf})
 }
 
+// Installing is how many states are being installed.
+func (i *Installer) Installing() int64 { return i.installing.Load() }
+
 // Snapshot implements node.SnapshotTransfer. The state itself is made when the message
 // is sent; see Sender.
 func (i *Installer) Snapshot() (*raftpb.Snapshot, error) {
@@ -84,6 +88,8 @@ func (i *Installer) Snapshot() (*raftpb.Snapshot, error) {
 // Install implements node.SnapshotTransfer: the state has been received whole, and the
 // log is marked.
 func (i *Installer) Install(s *raftpb.Snapshot) error {
+	i.installing.Add(1)
+	defer i.installing.Add(-1)
 	index, term := s.GetMetadata().GetIndex(), s.GetMetadata().GetTerm()
 	dir, err := i.Dirs.find(complete{index, term})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"bowline/internal/engine"
 	"bowline/internal/node"
+	"bowline/internal/tally"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
@@ -46,6 +47,8 @@ type Receiver struct {
 	bodies, offers chan struct{}
 	now            func() time.Time
 	bodyTimeout    time.Duration
+	counts         counts
+	syncs, saves   *tally.Histogram
 
 	mu      sync.Mutex // held across the disk: it makes one thing after the other of what a sender asks
 	current *incoming  // nil if nothing is being received
@@ -61,7 +64,8 @@ func NewReceiver(cfg ReceiverConfig) *Receiver {
 		cfg.Logger = zap.NewNop()
 	}
 	r := &Receiver{cfg: cfg, mux: http.NewServeMux(), bodies: make(chan struct{}, maxBodies), offers: make(chan struct{}, 1),
-		now: time.Now, bodyTimeout: bodyTimeout}
+		now: time.Now, bodyTimeout: bodyTimeout,
+		syncs: tally.Durations(time.Millisecond, 14), saves: tally.Durations(100*time.Millisecond, 10)}
 	for path, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		pathOffer: r.serveOffer, pathChunk: r.serveChunk, pathComplete: r.serveComplete,
 	} {
@@ -181,9 +185,11 @@ func (r *Receiver) begin(ctx context.Context, id string, o *offer, m *raftpb.Mes
 	if r.current == nil || r.current.id != id {
 		next, err := r.prepare(ctx, id, o, m)
 		if err != nil {
+			r.counts.fail(m.GetFrom())
 			return nil, err
 		}
 		r.current = next
+		r.counts.begin(m.GetFrom())
 		r.cfg.Logger.Info("receiving database snapshot", zap.String("remote-peer-id", fmt.Sprintf("%x", m.GetFrom())),
 			zap.Uint64("incoming-snapshot-index", index), zap.Int("files", len(o.Files)))
 	}
@@ -258,10 +264,12 @@ func (r *Receiver) hand(req *http.Request) (index uint64, err error) {
 	at := in.message.GetSnapshot().GetMetadata()
 	index = at.GetIndex()
 	r.current = nil
+	defer func() { r.counts.end(in.message.GetFrom(), r.now().Sub(in.began), err) }()
 	name := enginePrefix + in.name
 	if err := r.cfg.Dirs.seal(in.dir, name, complete{index, at.GetTerm()}); err != nil {
 		return 0, errors.Join(err, r.cfg.Dirs.FS.RemoveAll(in.dir))
 	}
+	r.saves.Observe(r.now().Sub(in.began))
 	r.cfg.Logger.Info("received and saved database snapshot", zap.String("remote-peer-id", fmt.Sprintf("%x", in.message.GetFrom())),
 		zap.Uint64("incoming-snapshot-index", index), zap.Int64("bytes", in.received))
 	switch err := r.cfg.Step(context.WithoutCancel(req.Context()), in.message); {

@@ -55,6 +55,7 @@ type Sender struct {
 	cfg    SenderConfig
 	pace   *pacer
 	states *states
+	counts counts
 	image  chan struct{} // holds a token while an image for an etcd is made
 }
 
@@ -78,7 +79,10 @@ var errForeign = errors.New("transfer: the peer does not know how states are mov
 // sent, and returns nil when the other's raft has taken it and its state machine works
 // on it. What arrived before an error is not sent again. It ends with ctx, or after an
 // hour.
-func (s *Sender) Send(ctx context.Context, to Peer, m *raftpb.Message) error {
+func (s *Sender) Send(ctx context.Context, to Peer, m *raftpb.Message) (err error) {
+	began := time.Now()
+	s.counts.begin(to.ID())
+	defer func() { s.counts.end(to.ID(), time.Since(began), err) }()
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
 	st, err := s.states.acquire(ctx)
@@ -90,7 +94,6 @@ func (s *Sender) Send(ctx context.Context, to Peer, m *raftpb.Message) error {
 		return fmt.Errorf("transfer: member %x is not in the state of entry %d yet", to.ID(), st.at.Index)
 	}
 	release := s.cfg.HoldLog(st.at.Index)
-	began := time.Now()
 	sent, err := s.sendState(ctx, to, st, m)
 	if errors.Is(err, errForeign) {
 		release()
