@@ -17,7 +17,7 @@ const (
 	// to maxTableBytes. Whoever writes a table holds the values of old versions in
 	// memory until it is complete.
 	firstTableBytes = 2 << 20
-	maxTableBytes   = 16 << 20
+	maxTableBytes   = 8 << 20
 )
 
 func (h *handle) pebbleOptions(o Options, cache *pebble.Cache) *pebble.Options {
