@@ -196,7 +196,10 @@ func (c *client) do(ctx context.Context, l *life, o op) porcupine.Operation {
 	witness := c.w.witness
 	before := witness.acknowledged.Load()
 	call := witness.moments.Add(1)
-	result, revision, err := ask(ctx, l, o)
+	var result outcome
+	var revision int64
+	err := errUnreachable
+	l.use(ctx, func(ctx context.Context) { result, revision, err = ask(ctx, l, o) })
 	// What comes from a member after its crash has not come.
 	if err != nil || !l.isAlive() {
 		return porcupine.Operation{ClientId: c.n, Input: o, Call: call, Output: outcome{}, Return: math.MaxInt64}
@@ -279,7 +282,10 @@ func decode(into proto.Message) func(*wire.Answer, error) error {
 func (c *client) glance(ctx context.Context, l *life) {
 	before := l.serial.Load()
 	var resp pb.RangeResponse
-	err := decode(&resp)(l.server.Range(ctx, &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l"), Serializable: true}))
+	err := errUnreachable
+	l.use(ctx, func(ctx context.Context) {
+		err = decode(&resp)(l.server.Range(ctx, &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l"), Serializable: true}))
+	})
 	if err != nil || !l.isAlive() {
 		return
 	}

@@ -58,8 +58,9 @@ type life struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
-	attached chan struct{} // closed when everything is there
-	dead     chan struct{} // closed by die
+	users    sync.WaitGroup // who is in use
+	attached chan struct{}  // closed when everything is there
+	dead     chan struct{}  // closed by die
 
 	// gate makes a crash one moment: what is said under its read lock was said before.
 	gate  sync.RWMutex
@@ -80,6 +81,19 @@ func (l *life) alive(f func()) bool {
 		f()
 	}
 	return !l.ended
+}
+
+// use does f, with a context that ends with this life, unless the member has crashed. Its parts are not closed meanwhile.
+func (l *life) use(ctx context.Context, f func(ctx context.Context)) bool {
+	if !l.alive(func() { l.users.Add(1) }) {
+		return false
+	}
+	defer l.users.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	f(ctx)
+	return true
 }
 
 func (l *life) isAlive() bool { return l.alive(func() {}) }
@@ -170,7 +184,7 @@ func (l *life) build() (err error) {
 		MemberID: id, ClusterID: l.w.clusterID, Name: l.member.name, ClientURLs: []string{l.member.url}, ElectionTimeout: election,
 		MaxRequestBytes: 1 << 20, MaxTxnOps: 128, Engine: l.engine, LeaseClock: lease.NewKeeper(lease.Config{}),
 		Peers: l.w.peerClient(id), ActiveSince: func(other uint64) time.Time { return l.endpoint.ActiveSince(other) },
-		CorruptCheck: 5 * time.Second, CompactHashCheck: 5 * time.Second, StrictReconfig: true, Logger: l.w.logger,
+		CorruptCheck: 5 * time.Second, CompactHashCheck: 5 * time.Second, StrictReconfig: l.w.plan.strict, Logger: l.w.logger,
 	}, time.Now())
 	l.fsm, err = fsm.Open(fsm.Config{
 		Engine: l.engine, Store: mvcc.Options{CacheBytes: 1 << 16}, MinLeaseTTL: 2, MaxLearners: 1,
@@ -249,6 +263,7 @@ func (l *life) stop() {
 		n.Stop()
 	}
 	l.tasks.Wait()
+	l.users.Wait()
 	if l.fsm != nil {
 		l.fsm.Stop()
 	}

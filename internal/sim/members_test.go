@@ -17,7 +17,7 @@ func (n *nemesis) changeMembers(l *life) {
 	}
 	some := view[n.rng.IntN(len(view))]
 	choice := n.rng.IntN(4)
-	n.background(5*time.Second, func(ctx context.Context) {
+	n.background(l, 5*time.Second, func(ctx context.Context) {
 		var err error
 		what := "promote"
 		switch {

@@ -38,7 +38,7 @@ func evils() []evil {
 		{"move leader", 6, (*nemesis).moveLeader},
 		{"compact", 8, (*nemesis).compact},
 		{"flush and cut the log", 10, (*nemesis).keepHouse},
-		{"change members", 6, (*nemesis).changeMembers},
+		{"change members", 12, (*nemesis).changeMembers},
 	}
 }
 
@@ -161,15 +161,15 @@ func (n *nemesis) moveLeader(l *life) {
 		return
 	}
 	to := all[n.rng.IntN(len(all))].id
-	n.background(3*time.Second, func(ctx context.Context) { _ = lead.server.MoveLeader(ctx, to) }) // refused, or too late: as it may be
+	n.background(lead, 3*time.Second, func(ctx context.Context) { _ = lead.server.MoveLeader(ctx, to) }) // refused, or too late: as it may be
 }
 
-// background does something that takes time and may fail.
-func (n *nemesis) background(limit time.Duration, f func(ctx context.Context)) {
+// background does something with a member that takes time and may fail.
+func (n *nemesis) background(l *life, limit time.Duration, f func(ctx context.Context)) {
 	n.w.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(n.w.running, limit)
 		defer cancel()
-		f(ctx)
+		l.use(ctx, f)
 	})
 }
 
@@ -180,7 +180,7 @@ func (n *nemesis) compact(l *life) {
 		back = 0
 	}
 	crashIn := n.rng.IntN(3) * (1 + n.rng.IntN(30))
-	n.background(3*time.Second, func(ctx context.Context) {
+	n.background(l, 3*time.Second, func(ctx context.Context) {
 		if first {
 			_, _, _ = ask(ctx, l, op{kind: "delete", key: "gone"})
 		}
@@ -193,9 +193,19 @@ func (n *nemesis) compact(l *life) {
 	})
 }
 
-// keepHouse flushes and cuts the log, as member.Member does when there is much of it.
+// keepHouse flushes and cuts the log, of one member or of all, as member.Member does when there is much of it.
 func (n *nemesis) keepHouse(l *life) {
-	n.background(5*time.Second, func(ctx context.Context) {
+	if n.rng.IntN(2) == 0 {
+		for _, each := range n.w.lives() {
+			n.cutLog(each)
+		}
+		return
+	}
+	n.cutLog(l)
+}
+
+func (n *nemesis) cutLog(l *life) {
+	n.background(l, 5*time.Second, func(ctx context.Context) {
 		if err := l.release(ctx); err != nil && l.isAlive() && ctx.Err() == nil && !l.disk.hasFailed() {
 			n.w.witness.violation("member %s cannot cut its log: %v", l.member.name, err)
 		}
@@ -203,7 +213,7 @@ func (n *nemesis) keepHouse(l *life) {
 }
 
 func (l *life) release(ctx context.Context) error {
-	if err := l.fsm.StartFlush(); err != nil {
+	if err := l.engine.Flush(); err != nil {
 		return err
 	}
 	at, err := fsm.ReadApplied(l.engine, true)

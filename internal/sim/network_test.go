@@ -132,10 +132,12 @@ func (w *world) moveState(from *life, m *raftpb.Message) {
 		}()
 		<-from.attached
 		status := raft.SnapshotFinish
-		if err := from.sender.Send(from.ctx, road{w, from, to}, m); err != nil {
-			w.note("member %s could not send its state to %x: %v", from.member.name, to, err)
-			status = raft.SnapshotFailure
-		}
+		from.use(w.running, func(ctx context.Context) {
+			if err := from.sender.Send(ctx, road{w, from, to}, m); err != nil {
+				w.note("member %s could not send its state to %x: %v", from.member.name, to, err)
+				status = raft.SnapshotFailure
+			}
+		})
 		from.node.Load().ReportSnapshot(to, status)
 	})
 }
@@ -169,13 +171,12 @@ func (w *world) call(ctx context.Context, from, to uint64, method, path string, 
 	if l == nil {
 		return nil, errUnreachable
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(l.ctx, cancel)()
-	req := httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader(body))
-	req.Header = header
 	answer := httptest.NewRecorder()
-	handler(l).ServeHTTP(answer, req)
+	l.use(ctx, func(ctx context.Context) {
+		req := httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader(body))
+		req.Header = header
+		handler(l).ServeHTTP(answer, req)
+	})
 	pause(ctx, time.Millisecond)
 	if w.reach(from, to) != l {
 		return nil, errUnreachable

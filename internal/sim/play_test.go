@@ -94,7 +94,8 @@ func (w *world) settle(ctx context.Context) bool {
 		w.followMembers()
 		if lead := w.leader(); lead != nil && !wrote {
 			limited, cancel := context.WithTimeout(ctx, 2*time.Second)
-			_, _, err := ask(limited, lead, op{kind: "put", key: "k-end", new: "the end"})
+			err := errUnreachable
+			lead.use(limited, func(ctx context.Context) { _, _, err = ask(ctx, lead, op{kind: "put", key: "k-end", new: "the end"}) })
 			cancel()
 			wrote = err == nil
 			continue
@@ -155,9 +156,11 @@ func (w *world) agree(ctx context.Context) (last int64) {
 		if rev := l.fsm.Store().Revision(); rev != last {
 			w.witness.violation("member %s is at revision %d, member %s at %d", m.name, rev, lead.member.name, last)
 		}
-		if err := l.fsm.Check(ctx); err != nil && ctx.Err() == nil {
-			w.witness.violation("member %s: %v", m.name, err)
-		}
+		l.use(ctx, func(ctx context.Context) {
+			if err := l.fsm.Check(ctx); err != nil && ctx.Err() == nil {
+				w.witness.violation("member %s: %v", m.name, err)
+			}
+		})
 	}
 	w.compareHashes(ctx)
 	return last
@@ -166,9 +169,11 @@ func (w *world) agree(ctx context.Context) (last int64) {
 // compareHashes hashes what all members hold now.
 func (w *world) compareHashes(ctx context.Context) {
 	for _, l := range w.lives() {
-		h, _, err := l.fsm.Store().HashKV(ctx, 0)
-		if err == nil && h != (mvcc.Hash{}) {
-			l.alive(func() { w.witness.hash(l.member.name, h) })
-		}
+		l.use(ctx, func(ctx context.Context) {
+			h, _, err := l.fsm.Store().HashKV(ctx, 0)
+			if err == nil && h != (mvcc.Hash{}) {
+				l.alive(func() { w.witness.hash(l.member.name, h) })
+			}
+		})
 	}
 }

@@ -26,7 +26,7 @@ type plan struct {
 	peace                            time.Duration // between two of them, at most
 	think                            time.Duration // of a client between two requests, at most
 	valueBytes                       int
-	preVote                          bool
+	preVote, strict                  bool
 	segmentBytes                     int64
 	tailBytes, queueBytes            int
 	messageBytes                     uint64
@@ -37,7 +37,7 @@ func drawPlan(rng *rand.Rand) plan {
 	p := plan{
 		members: 3, clients: 2 + rng.IntN(3), watchers: 3, keys: 2 + rng.IntN(5),
 		span: 15*time.Second + time.Duration(rng.Int64N(int64(30*time.Second))), peace: time.Duration(500+rng.IntN(4000)) * time.Millisecond,
-		think: time.Duration(20+rng.IntN(200)) * time.Millisecond, valueBytes: 1 + rng.IntN(4000), preVote: rng.IntN(3) > 0,
+		think: time.Duration(20+rng.IntN(200)) * time.Millisecond, valueBytes: 1 + rng.IntN(4000), preVote: rng.IntN(3) > 0, strict: rng.IntN(3) == 0,
 		segmentBytes: 2000 + rng.Int64N(30_000), tailBytes: 1 + rng.IntN(10_000), queueBytes: 200 + rng.IntN(20_000),
 		messageBytes: 1000 + rng.Uint64N(100_000), feedBytes: 500 + rng.Int64N(20_000),
 	}

@@ -49,9 +49,7 @@ func (x *watcher) run(ctx context.Context) {
 			patience = time.Hour
 		}
 		session, cancel := context.WithTimeout(ctx, patience)
-		stop := context.AfterFunc(l.ctx, cancel)
-		x.follow(session, l)
-		stop()
+		l.use(session, func(ctx context.Context) { x.follow(ctx, l) })
 		cancel()
 		if !x.w.calm.Load() {
 			pause(ctx, time.Duration(x.rng.Int64N(int64(400*time.Millisecond))))

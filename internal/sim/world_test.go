@@ -181,8 +181,11 @@ func (w *world) keep(m *member) {
 		}
 		mem = l.left
 		rest := time.Duration(m.draw(800)) * time.Millisecond
-		if m.draw(3) == 0 {
+		switch m.draw(6) {
+		case 0, 1:
 			rest = time.Duration(m.draw(5)) * time.Millisecond
+		case 2:
+			rest = time.Duration(m.draw(12)) * time.Second
 		}
 		if !w.calm.Load() {
 			pause(w.running, rest)
