@@ -32,6 +32,7 @@ type loop struct {
 	round     *readRound
 	nextRound uint64
 
+	held     []heldProposal // of others, while leadership moves
 	outgoing []*raftpb.Message
 	lastTick time.Time
 	disk     diskWatch
@@ -93,6 +94,7 @@ func (l *loop) tick() {
 	l.raft.Tick()
 	now := time.Now()
 	l.noteTick(now)
+	l.retryHeld(1)
 	l.checkDisk(now)
 	l.store.tick()
 	if l.round != nil || len(l.waiting) > 0 {
@@ -138,8 +140,10 @@ func (l *loop) handle(e *event) {
 func (l *loop) step(m *raftpb.Message) {
 	err := l.raft.Step(m)
 	switch {
-	case err == nil, errors.Is(err, raft.ErrProposalDropped), errors.Is(err, raft.ErrStepPeerNotFound):
-		// A forwarded proposal that cannot be taken, or a message of a member that is gone: lost, as on a network.
+	case errors.Is(err, raft.ErrProposalDropped):
+		l.hold(m)
+	case err == nil, errors.Is(err, raft.ErrStepPeerNotFound):
+		// A message of a member that is gone: lost, as on a network.
 	default:
 		l.node.cfg.Logger.Sugar().Debugf("raft refused %s: %v", m.GetType(), err)
 	}
@@ -193,6 +197,9 @@ func (l *loop) handleReady() {
 		l.readStates(rd.ReadStates)
 		if len(l.waiting) > 0 {
 			l.askReadIndex(time.Time{})
+		}
+		if rd.SoftState != nil {
+			l.retryHeld(0)
 		}
 	}
 }
