@@ -50,7 +50,7 @@ func newWorld(t *testing.T, seed uint64, net network, members int, flags ...stri
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Kill)
-	return &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), network: net, cluster: c, began: time.Now()}
+	return &world{t: t, seed: seed, rng: newRand(seed), network: net, cluster: c, began: time.Now()}
 }
 
 // did notes what is being done.
@@ -279,3 +279,5 @@ func (w *world) keep(l *load, events []event, failure error) error {
 	}
 	return fmt.Errorf("%w\nseed %d, round %d; histories and logs are in %s; to draw the same faults: BOWLINE_CHAOS_SEED=%d", failure, w.seed, w.round, dir, w.seed)
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
