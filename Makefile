@@ -3,11 +3,13 @@
 GO       ?= go
 FUZZTIME ?= 30s
 BENCH    ?= .
+DURATION ?= 10m
+NET      ?= $(if $(filter 0,$(shell id -u)),namespaces,proxy)
 SEEDS    ?= 1000
 FROM     ?= 1
 TOOLS    := $(CURDIR)/bin/tools
 
-.PHONY: build test debian race sim lint fuzz bench generate clean
+.PHONY: build test debian race sim lint fuzz chaos bench generate clean
 
 build: ## the programs, into bin/
 	$(GO) build -o bin/ ./cmd/...
@@ -35,6 +37,10 @@ fuzz: ## each fuzz target for FUZZTIME
 		echo "$$file $$target" && \
 		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null || exit 1; \
 	done
+
+chaos: ## real processes under faults for DURATION; as root in network namespaces, which need iproute2
+	@[ $(NET) = proxy ] || command -v ip tc >/dev/null || apt-get install -y iproute2
+	BOWLINE_CHAOS=$(DURATION) BOWLINE_CHAOS_NET=$(NET) $(GO) test ./tests/chaos -run 'TestChaos$$' -count=1 -timeout 48h -v
 
 bench: ## benchmarks whose names match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...

@@ -2,14 +2,16 @@ package chaos
 
 import (
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
 
 // TestShort is one fault of each important kind.
 func TestShort(t *testing.T) {
-	w := newWorld(t, seed(t), newProxies(), 3, "--heartbeat-interval", "50", "--election-timeout", "500")
+	w := newWorld(t, seed(t), newProxies(), t.TempDir(), "--heartbeat-interval", "50", "--election-timeout", "500")
 	if err := w.play([]deed{
 		to("kill -9 of the leader", leads, killed),
 		to("a pause of the leader", leads, paused),
@@ -36,11 +38,16 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, seed(t), chosenNetwork(t), 3)
+	all, dir := allDeeds, t.TempDir()
+	if mountSmallDisk(t, dir) {
+		all = append(slices.Clone(all), deed{"a full disk", fullDisk})
+	}
+	all = chosen(t, all)
+	w := newWorld(t, seed(t), chosenNetwork(t), dir)
 	for rounds := 0; rounds == 0 || time.Since(w.began) < duration; rounds++ {
 		var deeds []deed
 		for range deedsPerRound {
-			deeds = append(deeds, allDeeds[w.rng.IntN(len(allDeeds))])
+			deeds = append(deeds, all[w.rng.IntN(len(all))])
 		}
 		if err := w.play(deeds); err != nil {
 			t.Fatalf("after %v: %v", time.Since(w.began), err)
@@ -62,11 +69,31 @@ func seed(t *testing.T) uint64 {
 	return n
 }
 
+// chosen are the deeds whose names contain what BOWLINE_CHAOS_DEEDS says.
+func chosen(t *testing.T, all []deed) (some []deed) {
+	part := os.Getenv("BOWLINE_CHAOS_DEEDS")
+	for _, d := range all {
+		if strings.Contains(d.name, part) {
+			some = append(some, d)
+		}
+	}
+	if len(some) == 0 {
+		t.Fatalf("no deed is called %q", part)
+	}
+	return some
+}
+
 // chosenNetwork is what BOWLINE_CHAOS_NET names.
 func chosenNetwork(t *testing.T) network {
 	switch kind := os.Getenv("BOWLINE_CHAOS_NET"); kind {
 	case "", "proxy":
 		return newProxies()
+	case "namespaces":
+		n, err := newNamespaces()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
 	default:
 		t.Fatalf("no network is called %q", kind)
 		return nil

@@ -103,8 +103,7 @@ func slowed(ctx context.Context, w *world, m *testkit.Server) error {
 
 func disconnected(ctx context.Context, w *world, m *testkit.Server) error {
 	for range 10 {
-		w.network.breakAll(m.Name)
-		if err := w.pause(ctx, w.between(50*time.Millisecond, 300*time.Millisecond)); err != nil {
+		if err := errors.Join(w.network.disturb(m.Name), w.pause(ctx, w.between(50*time.Millisecond, 300*time.Millisecond))); err != nil {
 			return err
 		}
 	}

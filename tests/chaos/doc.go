@@ -21,6 +21,7 @@
 //
 //	BOWLINE_CHAOS=10m        how long TestChaos runs, in rounds
 //	BOWLINE_CHAOS_SEED=N     draw the same faults again; timing stays the system's
+//	BOWLINE_CHAOS_DEEDS=disk only the faults whose names contain this
 //	BOWLINE_CHAOS_NET=...    "proxy" (the default) or "namespaces" (needs root and ip)
 //	BOWLINE_CHAOS_DIR=DIR    where histories and logs go on failure
 //	BOWLINE_FAILOVERS=100    how often TestFailover kills the leader

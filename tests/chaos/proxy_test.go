@@ -79,8 +79,8 @@ func (p *proxies) slow(_ context.Context, name string, by time.Duration) error {
 	return nil
 }
 
-// breakAll ends all connections to a member.
-func (p *proxies) breakAll(name string) {
+// disturb ends all connections to a member.
+func (p *proxies) disturb(name string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for t := range p.open {
@@ -88,6 +88,7 @@ func (p *proxies) breakAll(name string) {
 			t.end()
 		}
 	}
+	return nil
 }
 
 // heal mends everything.
@@ -108,7 +109,7 @@ func (p *proxies) change(do func()) {
 }
 
 // close ends the proxies and waits for all that they have started.
-func (p *proxies) close() {
+func (p *proxies) close() error {
 	for _, l := range p.listeners {
 		l.Close()
 	}
@@ -118,6 +119,7 @@ func (p *proxies) close() {
 	}
 	p.mu.Unlock()
 	p.tasks.Wait()
+	return nil
 }
 
 // tunnel is one connection through a proxy. What it holds back while a link is cut

@@ -25,10 +25,10 @@ type network interface {
 	isolate(ctx context.Context, ids map[string]string, name string, others []string, in, out bool) error
 	// slow delays what goes to and comes from a member.
 	slow(ctx context.Context, name string, by time.Duration) error
-	// breakAll ends the connections that others have to a member.
-	breakAll(name string)
+	// disturb loses the connections to a member, or the member's link, for a moment.
+	disturb(name string) error
 	heal(ctx context.Context) error
-	close()
+	close() error
 }
 
 // world is a cluster, what is between its members, and what has been done to it.
@@ -43,9 +43,14 @@ type world struct {
 	round   int
 }
 
-func newWorld(t *testing.T, seed uint64, net network, members int, flags ...string) *world {
-	t.Cleanup(net.close)
-	c, err := testkit.StartClusterOn(net, etcd.Path(t), t.TempDir(), members, &ports, flags...)
+// newWorld starts a cluster of three below dir.
+func newWorld(t *testing.T, seed uint64, net network, dir string, flags ...string) *world {
+	t.Cleanup(func() {
+		if err := net.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := testkit.StartClusterOn(net, etcd.Path(t), dir, 3, &ports, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
