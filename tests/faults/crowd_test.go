@@ -62,6 +62,20 @@ func live(t *testing.T, s *testkit.Server) int {
 	return bytes >> 20
 }
 
+// putNoise returns a function that puts 10 kB that nobody can make smaller: the engine
+// holds some blocks while it writes a table, and what is measured must not depend on
+// how well those compress.
+func putNoise(ctx context.Context, t *testing.T, c *client) func(i int) {
+	noise, value := rand.NewChaCha8([32]byte{1}), make([]byte, 10_000)
+	return func(i int) {
+		t.Helper()
+		noise.Read(value)
+		if _, err := c.Put(ctx, &pb.PutRequest{Key: fmt.Appendf(nil, "k%d", i%10), Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestWatcherWhoNeverReads opens watches of everything and reads nothing while
 // much is written: writers do not wait for it, memory is bounded, and a watcher
 // who reads misses nothing.
@@ -70,16 +84,7 @@ func TestWatcherWhoNeverReads(t *testing.T) {
 	c := dialTest(t, s)
 	ctx := testContext(t)
 	all := []byte{0}
-	// Nobody can make these smaller: what is measured does not depend on how well the
-	// engine's blocks compress, of which it holds some while it writes a table.
-	noise, value := rand.NewChaCha8([32]byte{1}), make([]byte, 10_000)
-	put := func(i int) {
-		t.Helper()
-		noise.Read(value)
-		if _, err := c.Put(ctx, &pb.PutRequest{Key: fmt.Appendf(nil, "k%d", i%10), Value: value}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := putNoise(ctx, t, c)
 	// Of 10 kB each: before the watchers, until they are all stuck, and then.
 	warm, stuck, puts := 2000, 4000, 14_000
 	if testing.Short() {
