@@ -39,7 +39,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	done
 
 chaos: ## real processes under faults for DURATION; as root in network namespaces, which need iproute2
-	@[ $(NET) = proxy ] || command -v ip tc >/dev/null || apt-get install -y iproute2
+	@[ $(NET) = proxy ] || { command -v ip && command -v tc; } >/dev/null || apt-get install -y iproute2
 	BOWLINE_CHAOS=$(DURATION) BOWLINE_CHAOS_NET=$(NET) $(GO) test ./tests/chaos -run 'TestChaos$$' -count=1 -timeout 48h -v
 
 bench: ## benchmarks whose names match BENCH
