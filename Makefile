@@ -9,7 +9,7 @@ SEEDS    ?= 1000
 FROM     ?= 1
 TOOLS    := $(CURDIR)/bin/tools
 
-.PHONY: build test debian race sim lint fuzz chaos bench generate clean
+.PHONY: build test gofail failpoints debian race sim lint fuzz chaos bench generate clean
 
 build: ## the programs, into bin/
 	$(GO) build -o bin/ ./cmd/...
@@ -17,6 +17,12 @@ build: ## the programs, into bin/
 test: ## everything that needs nothing but Go
 	$(GO) vet ./...
 	$(GO) test -p 4 -timeout 10m ./...
+
+gofail: ## the programs with failpoints that work, into bin/gofail/
+	$(GO) run ./internal/testkit/gofail bin/gofail etcd etcdctl
+
+failpoints: ## a crash and a delay at every failpoint, under load
+	BOWLINE_FAILPOINTS=all $(GO) test -timeout 60m -v -run Failpoint ./tests/failpoints
 
 debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server
 	$(GO) vet -tags debian ./tests/compat

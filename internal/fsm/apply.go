@@ -86,7 +86,9 @@ func (f *FSM) applyGroup(entries []*raftpb.Entry, conf ConfChanger) (int, error)
 			break
 		}
 		if g == nil {
+			// gofail: var beforeStartDBTxn struct{}
 			g = &group{kv: f.store.Begin(leaseTable{f.leases}, own), conf: conf, since: f.elapsed()}
+			// gofail: var afterStartDBTxn struct{}
 		}
 		if err := f.applyEntry(g, e, req); err != nil {
 			return n, err
@@ -153,6 +155,7 @@ func (f *FSM) decode(e *raftpb.Entry) (*pb.InternalRaftRequest, error) {
 
 func (f *FSM) applyEntry(g *group, e *raftpb.Entry, req *pb.InternalRaftRequest) error {
 	if e.GetType() != raftpb.EntryType_EntryNormal {
+		// gofail: var beforeApplyOneConfChange struct{}
 		return f.applyConfChange(g, e)
 	}
 	if req == nil {
@@ -164,6 +167,7 @@ func (f *FSM) applyEntry(g *group, e *raftpb.Entry, req *pb.InternalRaftRequest)
 	if id == 0 {
 		id = req.GetHeader().GetID()
 	}
+	// gofail: var beforeApplyOneEntryNormal struct{}
 	r, err := f.applyRequest(g, req)
 	if err != nil {
 		return err
@@ -183,15 +187,21 @@ func (f *FSM) commit(g *group) error {
 		return fmt.Errorf("fsm: build a batch: %w", err)
 	}
 	b := g.kv.Batch()
+	// gofail: var commitBeforePreCommitHook struct{}
 	if err := b.Set(metaKey(metaApplied), g.last.encode(), nil); err != nil {
 		return fmt.Errorf("fsm: build a batch: %w", err)
 	}
+	// gofail: var commitAfterPreCommitHook struct{}
 	size := b.Len()
+	// gofail: var beforeCommit struct{}
 	if err := f.engine.Commit(b); err != nil {
 		return err
 	}
+	// gofail: var afterCommit struct{}
 	f.measureCommit(g, size)
+	// gofail: var beforeWritebackBuf struct{}
 	events, complete := g.kv.Publish()
+	// gofail: var afterWritebackBuf struct{}
 	if g.last.Index <= f.position.Index {
 		panic(fmt.Sprintf("fsm: applied index would go from %d to %d", f.position.Index, g.last.Index))
 	}

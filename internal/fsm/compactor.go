@@ -87,6 +87,7 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 			}
 		}
 	}
+	// gofail: var compactAfterSetFinishedCompact struct{}
 	f.cfg.Logger.Info("finished scheduled compaction", zap.Int64("compact-revision", f.store.CompactionFinished()),
 		zap.Int("removed", removed), zap.Duration("took", time.Since(begin)))
 	if err := f.engine.Flush(); err != nil {
@@ -136,9 +137,11 @@ func (f *FSM) compactStep() (removed int, done bool, err error) {
 		b.Close()
 		return 0, false, err
 	}
+	// gofail: var compactBeforeCommitBatch struct{}
 	if err := f.engine.Commit(b); err != nil {
 		return 0, false, err
 	}
+	// gofail: var compactAfterCommitBatch struct{}
 	f.store.CompactStepDone(p)
 	f.stats.CompactionSteps.Observe(time.Since(begin))
 	return p.Removed, p.Done, nil

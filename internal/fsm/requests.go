@@ -117,7 +117,9 @@ func (f *FSM) applyCompaction(g *group, req *pb.CompactionRequest) (Result, erro
 	}
 	r.Err = err
 	if err == nil {
+		// gofail: var compactBeforeCommitScheduledCompact struct{}
 		g.after = append(g.after, func() {
+			// gofail: var compactAfterCommitScheduledCompact struct{}
 			f.store.PublishCompaction()
 			f.kickCompactor()
 		})

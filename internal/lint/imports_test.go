@@ -31,6 +31,8 @@ var others = map[string][]string{
 	"internal/lint":      {},
 	"internal/sim":       {}, // tests alone, which see the whole house
 	"internal/testkit":   {},
+
+	"internal/testkit/gofail": {"internal/testkit"},
 }
 
 // onlyFor lists packages that few may import, their tests excepted.

@@ -19,6 +19,8 @@ var rules = []struct {
 	{"imports run one way", importsRunOneWay},
 	{"third parties stay in their rooms", thirdPartiesStayInTheirRooms},
 	{"nothing of etcd's server", nothingOfEtcdsServer},
+	{"nothing of gofail", nothingOfGofail},
+	{"failpoints are described", failpointsAreDescribed},
 	{"no file names from outside", noFileNamesFromOutside},
 	{"apply has no clock and no dice", applyHasNoClockAndNoDice},
 	{"tests do not sleep", testsDoNotSleep},

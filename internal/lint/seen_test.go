@@ -33,6 +33,11 @@ var forbidden = []struct {
 	{nothingOfEtcdsServer, "internal/fsm/a.go", `import "go.etcd.io/etcd/server/v3/lease"`, "write what is missing"},
 	{nothingOfEtcdsServer, "internal/fsm/a.go", `import "go.etcd.io/etcd/pkg/v3/idutil"`, "write what is missing"},
 	{nothingOfEtcdsServer, "go.mod", `require go.etcd.io/etcd/server/v3 v3.7.1`, "go.mod requires"},
+	{nothingOfGofail, "internal/fsm/a.go", `import "go.etcd.io/gofail/runtime"`, "ordinary builds"},
+	{nothingOfGofail, "go.mod", `require go.etcd.io/gofail v0.2.0`, "ordinary builds"},
+	{failpointsAreDescribed, "internal/fsm/a.go", "func f() {\n\t// gofail: var x struct{}\n}", "is not in the table"},
+	{failpointsAreDescribed, "docs/testing.md", "| `x` |", "which is nowhere"},
+
 	{noFileNamesFromOutside, "docs/a.md", "see /wo" + "rk/notes", "docs/a.md:1 names"},
 
 	{applyHasNoClockAndNoDice, "internal/fsm/a.go", `import "time"; var _ = time.Second`, ""},

@@ -98,6 +98,7 @@ func (m *Member) create(first firstState, options wal.Options) error {
 			return err
 		}
 	}
+	// gofail: var bootstrapAfterEngine struct{}
 	if err := m.dir.markFormat(); err != nil {
 		return err
 	}
@@ -105,10 +106,12 @@ func (m *Member) create(first firstState, options wal.Options) error {
 	if err != nil {
 		return err
 	}
+	// gofail: var bootstrapBeforeLog struct{}
 	log, err := wal.CreateWith(options, wal.Metadata{NodeID: first.memberID, ClusterID: first.clusterID}, entries, state)
 	if err != nil {
 		return err
 	}
+	// gofail: var bootstrapAfterLog struct{}
 	return log.Close()
 }
 

@@ -68,7 +68,10 @@ func (m *Member) cutLog(ctx context.Context, marked uint64) (uint64, error) {
 	if err != nil {
 		return marked, err
 	}
-	if durable.Index < marked+cutEvery {
+	every := uint64(cutEvery)
+	// gofail: var logCutEvery int
+	// every = uint64(logCutEvery)
+	if durable.Index < marked+every {
 		return marked, nil
 	}
 	conf := m.fsm.Members().ConfState()

@@ -218,6 +218,8 @@ func (m *Member) logOptions() wal.Options {
 	if o.KeepBytes == 0 {
 		o.KeepBytes = keepLogBytes
 	}
+	// gofail: var logSegmentBytes int
+	// o.SegmentBytes, o.KeepBytes = int64(logSegmentBytes), 1
 	return o
 }
 

@@ -202,6 +202,7 @@ func (s *Store) CompactStep(b *engine.Batch, max int) (CompactProgress, error) {
 		return CompactProgress{}, fmt.Errorf("mvcc: compact: %w", err)
 	}
 	if !ok {
+		// gofail: var compactBeforeSetFinishedCompact struct{}
 		p.Done = true
 		p.next.finished, p.next.position = c.scheduled, Revision{}
 	}

@@ -220,7 +220,9 @@ func (l *loop) dispatch(messages []*raftpb.Message) {
 		switch m.GetTo() {
 		case raft.LocalAppendThread:
 			if !raft.IsEmptySnap(m.GetSnapshot()) {
+				// gofail: var raftBeforeApplySnap struct{}
 				l.restart(m.GetSnapshot().GetMetadata())
+				// gofail: var raftAfterApplySnap struct{}
 			}
 			l.store.append(m.GetEntries())
 			if len(m.GetEntries()) > 0 {
@@ -234,6 +236,9 @@ func (l *loop) dispatch(messages []*raftpb.Message) {
 		}
 	}
 	if len(l.outgoing) > 0 {
+		if l.soft.RaftState == raft.StateLeader {
+			// gofail: var raftBeforeLeaderSend struct{}
+		}
 		l.node.cfg.Send(slices.Clone(l.outgoing))
 		clear(l.outgoing)
 		l.outgoing = l.outgoing[:0]

@@ -155,6 +155,7 @@ func (n *Node) ReleaseLog(ctx context.Context, mark wal.Snapshot) (first uint64,
 		if err != nil {
 			return err
 		}
+		// gofail: var raftAfterWALRelease struct{}
 		n.inbox.post(event{control: func(l *loop) { l.store.released(first) }})
 		done <- first
 		return nil

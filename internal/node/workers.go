@@ -51,6 +51,7 @@ func (n *Node) writeLog(work []walWork) error {
 		if err := n.installSnapshot(m.GetSnapshot()); err != nil {
 			return err
 		}
+		// gofail: var raftBeforeSave struct{}
 		if err := n.cfg.Log.Append(m.GetEntries(), state); err != nil {
 			return err
 		}
@@ -76,9 +77,12 @@ func (n *Node) writeLog(work []walWork) error {
 			return err
 		}
 	}
+	// gofail: var raftAfterSave struct{}
 	if len(others) > 0 {
+		// gofail: var raftBeforeFollowerSend struct{}
 		n.cfg.Send(others)
 	}
+	// gofail: var raftBeforeAdvance struct{}
 	if len(own) > 0 || written > 0 {
 		n.inbox.post(event{messages: own, written: written})
 	}
@@ -104,9 +108,11 @@ func (n *Node) installSnapshot(s *raftpb.Snapshot) error {
 	}
 	at := s.GetMetadata()
 	mark := wal.Snapshot{Index: at.GetIndex(), Term: at.GetTerm(), ConfState: at.GetConfState()}
+	// gofail: var raftBeforeSaveSnap struct{}
 	if err := n.cfg.Log.MarkSnapshot(mark); err != nil {
 		return err
 	}
+	// gofail: var raftAfterSaveSnap struct{}
 	if err := n.cfg.Snapshots.Install(s); err != nil {
 		return fmt.Errorf("node: install the snapshot of index %d: %w", mark.Index, err)
 	}

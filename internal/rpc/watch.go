@@ -69,6 +69,7 @@ func sendWatch(ctx context.Context, s watchServer, stream grpc.ServerStream, w *
 		}
 		cluster, member, term := s.HeaderIDs()
 		parts = r.Encode(parts[:0], cluster, member, term)
+		// gofail: var beforeSendWatchResponse struct{}
 		if err := stream.SendMsg(encoded(parts)); err != nil {
 			return err
 		}

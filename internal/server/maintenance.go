@@ -129,10 +129,12 @@ func (s *Server) Defragment(ctx context.Context) error {
 	defer s.stats.Defragmenting.Add(-1)
 	defer timed(s.stats.Defrags)()
 	s.cfg.Logger.Info("starting defragment")
+	// gofail: var defragBeforeCopy struct{}
 	if err := s.cfg.Engine.Reclaim(ctx); err != nil {
 		s.cfg.Logger.Error("failed to defragment", zap.Error(err))
 		return err
 	}
+	// gofail: var defragBeforeRename struct{}
 	s.cfg.Logger.Info("finished defragment")
 	return nil
 }

@@ -97,10 +97,12 @@ func (i *Installer) Install(s *raftpb.Snapshot) error {
 	}
 	i.Logger.Info("applying snapshot", zap.Uint64("current-applied-index", i.FSM.Applied()),
 		zap.Uint64("incoming-leader-snapshot-index", index), zap.Uint64("incoming-leader-snapshot-term", term))
+	// gofail: var applyBeforeOpenSnapshot struct{}
 	next, err := i.Engine.OpenNext(dir)
 	if err != nil {
 		return err
 	}
+	// gofail: var applyAfterOpenSnapshot struct{}
 	at, err := fsm.ReadApplied(next, false)
 	if err == nil {
 		err = samePosition(at, index, term)
@@ -110,7 +112,9 @@ func (i *Installer) Install(s *raftpb.Snapshot) error {
 	}
 	recorded := false
 	err = i.FSM.Replace(next, func() error {
+		// gofail: var transferBeforeSwap struct{}
 		err := i.Dirs.setCurrent(dir)
+		// gofail: var transferAfterSwap struct{}
 		recorded = err == nil
 		return err
 	})

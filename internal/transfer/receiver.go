@@ -266,9 +266,11 @@ func (r *Receiver) hand(req *http.Request) (index uint64, err error) {
 	r.current = nil
 	defer func() { r.counts.end(in.message.GetFrom(), r.now().Sub(in.began), err) }()
 	name := enginePrefix + in.name
+	// gofail: var transferBeforeSeal struct{}
 	if err := r.cfg.Dirs.seal(in.dir, name, complete{index, at.GetTerm()}); err != nil {
 		return 0, errors.Join(err, r.cfg.Dirs.FS.RemoveAll(in.dir))
 	}
+	// gofail: var transferAfterSeal struct{}
 	r.saves.Observe(r.now().Sub(in.began))
 	r.cfg.Logger.Info("received and saved database snapshot", zap.String("remote-peer-id", fmt.Sprintf("%x", in.message.GetFrom())),
 		zap.Uint64("incoming-snapshot-index", index), zap.Int64("bytes", in.received))

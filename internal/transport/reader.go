@@ -86,12 +86,15 @@ func (p *peer) dial(ctx context.Context, kind streamKind) (io.ReadCloser, error)
 // receive hands a stream's messages to raft until it ends.
 func (p *peer) receive(kind streamKind, in io.Reader) error {
 	d := newDecoder(kind, in, p.id, p.t.cfg.ID)
+	// gofail: labelRaftDropHeartbeat:
 	for {
 		m, err := d.next()
 		p.figures.receivedBytes.Add(d.read)
 		if err != nil {
 			return err
 		}
+		// gofail: var raftDropHeartbeat struct{}
+		// continue labelRaftDropHeartbeat
 		if m == nil {
 			continue
 		}

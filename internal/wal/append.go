@@ -143,9 +143,11 @@ func (l *Log) Sync() error {
 
 func (l *Log) syncFile(file vfs.File) error {
 	start := time.Now()
+	// gofail: var walBeforeSync struct{}
 	if err := file.SyncData(); err != nil {
 		return err
 	}
+	// gofail: var walAfterSync struct{}
 	if l.opts.Observe.Sync != nil {
 		l.opts.Observe.Sync(time.Since(start))
 	}
@@ -212,6 +214,7 @@ func (l *Log) cut() error {
 		return err
 	}
 	l.offset = int64(len(head))
+	// gofail: var walBeforeSegmentRename struct{}
 	if err := errors.Join(l.syncFile(file), fs.Rename(path+".tmp", path), l.dir.Sync(), old.Close()); err != nil {
 		return err
 	}
@@ -288,12 +291,14 @@ func (l *Log) Release(below uint64) (first uint64, err error) {
 		if keep {
 			return l.FirstIndex(), nil
 		}
+		// gofail: var walBeforeSegmentRemove struct{}
 		l.drop(oldest.seq)
 		path := l.opts.FS.PathJoin(l.opts.Dir, oldest.name())
 		// Synced one by one: a crash must not leave a hole in the sequence.
 		if err := errors.Join(l.opts.FS.Remove(path), l.dir.Sync()); err != nil {
 			return 0, l.fail(fmt.Errorf("wal: remove %s: %w", path, err))
 		}
+		// gofail: var walAfterSegmentRemove struct{}
 		l.opts.Logger.Info("removed a log segment", zap.String("file", path))
 	}
 }
