@@ -13,6 +13,7 @@ import (
 	"bowline/internal/wal"
 
 	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
 )
 
 // states moves whole states between members.
@@ -46,7 +47,8 @@ func (m *Member) openStates() error {
 		Installer: installer, receiver: transfer.NewReceiver(config),
 		sender: transfer.NewSender(transfer.SenderConfig{
 			Dirs: dirs, Engine: m.engine, FSM: m.fsm, Logger: m.log, Busy: (&busyness{applied: m.fsm.Applied}).busy,
-			HoldLog: func(index uint64) func() { return m.node.HoldLog(index) },
+			HoldLog:   func(index uint64) func() { return m.node.HoldLog(index) },
+			ImageSent: m.publishAgain,
 		}),
 	}
 	return nil
@@ -61,6 +63,13 @@ func (m *Member) stateInstalled(index uint64) {
 // sendState is the transport's way to the sender.
 func (m *Member) sendState(ctx context.Context, to transport.Destination, msg *raftpb.Message) error {
 	return m.states.sender.Send(ctx, to, msg)
+}
+
+// publishAgain has an entry agreed on that changes nothing.
+func (m *Member) publishAgain(ctx context.Context) {
+	if err := m.server.Publish(ctx); err != nil {
+		m.log.Warn("failed to publish local member to cluster through raft", zap.Error(err))
+	}
 }
 
 // receiveStates is what the peer port serves for other members' senders.

@@ -139,7 +139,7 @@ func (s *Server) Join(ctx context.Context) error {
 		s.cfg.Logger.Warn("waiting for a leader")
 	}
 	for {
-		err := s.publish(ctx)
+		err := s.Publish(ctx)
 		if err == nil {
 			break
 		}

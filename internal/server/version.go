@@ -38,8 +38,8 @@ func clusterMinor(s string) (minor, error) {
 	return parseMinor(s)
 }
 
-// publish tells the cluster this member's name and client URLs.
-func (s *Server) publish(ctx context.Context) error {
+// Publish tells the cluster this member's name and client URLs.
+func (s *Server) Publish(ctx context.Context) error {
 	_, err := s.propose(ctx, message(&pb.InternalRaftRequest{ClusterMemberAttrSet: &membershippb.ClusterMemberAttrSetRequest{
 		Member_ID:        s.cfg.MemberID,
 		MemberAttributes: &membershippb.Attributes{Name: s.cfg.Name, ClientUrls: s.cfg.ClientURLs},

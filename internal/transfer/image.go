@@ -45,6 +45,9 @@ func (s *Sender) sendImage(ctx context.Context, to Peer, m *raftpb.Message) erro
 	time.AfterFunc(s.cfg.HoldAfter, release)
 	s.cfg.Logger.Info("sent database snapshot to remote peer", zap.String("remote-peer-id", fmt.Sprintf("%x", to.ID())),
 		zap.Uint64("snapshot-index", x.Position.Index), zap.Bool("image", true))
+	if s.cfg.ImageSent != nil {
+		s.cfg.ImageSent(ctx)
+	}
 	return nil
 }
 

@@ -21,6 +21,8 @@ func TestAnEtcdIsSentAnImage(t *testing.T) {
 	leader := newSide(t, leaderID, vfs.NewCrashableMem())
 	leader.write(50, 100)
 	leader.sender.cfg.Dirs.Dir = t.TempDir() // a database needs a real disk
+	told := 0
+	leader.sender.cfg.ImageSent = func(context.Context) { told++ }
 	var got []byte
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /raft/snapshot", func(w http.ResponseWriter, r *http.Request) {
@@ -31,6 +33,9 @@ func TestAnEtcdIsSentAnImage(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	must(t, leader.sender.Send(context.Background(), &link{id: followerID, handler: mux}, message(followerID)))
+	if told != 1 {
+		t.Errorf("the owner was told %d times", told)
+	}
 	n := binary.BigEndian.Uint64(got)
 	m := new(raftpb.Message)
 	must(t, proto.Unmarshal(got[8:8+n], m))

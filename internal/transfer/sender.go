@@ -35,7 +35,7 @@ type Peer interface {
 	Do(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error)
 }
 
-// SenderConfig is what a Sender is made of. Busy and Logger may be nil.
+// SenderConfig is what a Sender is made of. ImageSent, Busy and Logger may be nil.
 type SenderConfig struct {
 	Dirs   Dirs
 	Engine *engine.Engine
@@ -45,6 +45,10 @@ type SenderConfig struct {
 	// HoldAfter is for how long the log is kept for a receiver that has the state, so
 	// that it finds what follows; 0 means 30 s.
 	HoldAfter time.Duration
+	// ImageSent, if not nil, is called when an etcd has taken an image, and should have an
+	// entry agreed on: etcd takes its own state for being behind until it applies an entry
+	// that comes after, and refuses clients, and its own publication, meanwhile.
+	ImageSent func(context.Context)
 	// Busy tells whether clients would feel a disk and a network at their limits.
 	Busy   func() bool
 	Logger *zap.Logger
