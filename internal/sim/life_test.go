@@ -71,6 +71,8 @@ type life struct {
 	serial atomic.Int64
 	// voted arms a crash right after the next vote.
 	voted atomic.Bool
+	// quick lets the next life begin at once.
+	quick atomic.Bool
 }
 
 // alive does f unless the member has crashed; the crash waits for f.
@@ -293,6 +295,7 @@ func (l *life) send(messages []*raftpb.Message) {
 	})
 	l.w.poke()
 	if voted && l.voted.CompareAndSwap(true, false) {
+		l.quick.Store(true)
 		l.crash("crash after a vote")
 	}
 }

@@ -67,8 +67,10 @@ func (n *nemesis) run(ctx context.Context) {
 			l = lead
 		}
 		at := n.rng.IntN(total)
+		favourite := n.rng.IntN(2) == 0 && n.w.plan.favour != ""
 		for _, e := range table {
-			if at -= e.weight; at < 0 {
+			at -= e.weight
+			if favourite && e.name == n.w.plan.favour || !favourite && at < 0 {
 				n.w.note("%s, member %s", e.name, l.member.name)
 				e.do(n, l)
 				break
@@ -176,12 +178,13 @@ func (n *nemesis) background(l *life, limit time.Duration, f func(ctx context.Co
 // compact compacts at or near the newest revision, which a deletion may have made just before.
 func (n *nemesis) compact(l *life) {
 	back, physical, first := int64(n.rng.IntN(12)), n.rng.IntN(2) == 0, n.rng.IntN(3) == 0
-	if n.rng.IntN(3) == 0 {
+	if first || n.rng.IntN(3) == 0 {
 		back = 0
 	}
 	crashIn := n.rng.IntN(3) * (1 + n.rng.IntN(30))
 	n.background(l, 3*time.Second, func(ctx context.Context) {
 		if first {
+			_, _, _ = ask(ctx, l, op{kind: "put", key: "gone", new: "soon"}) // if it fails there is nothing to be deleted
 			_, _, _ = ask(ctx, l, op{kind: "delete", key: "gone"})
 		}
 		rev := l.fsm.Store().Revision() - back

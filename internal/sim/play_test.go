@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"bowline/internal/mvcc"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // settleTime is how long, in virtual time, a cluster in which nothing goes wrong any more may take to agree.
@@ -97,7 +99,9 @@ func (w *world) settle(ctx context.Context) bool {
 			err := errUnreachable
 			lead.use(limited, func(ctx context.Context) { _, _, err = ask(ctx, lead, op{kind: "put", key: "k-end", new: "the end"}) })
 			cancel()
-			wrote = err == nil
+			if wrote = err == nil; !wrote {
+				w.note("the last write by member %s: %v", lead.member.name, err)
+			}
 			continue
 		}
 		if wrote && w.settled() {
@@ -166,9 +170,12 @@ func (w *world) agree(ctx context.Context) (last int64) {
 	return last
 }
 
-// compareHashes hashes what all members hold now.
+// compareHashes hashes what all members hold now, and asks what they think of each other's.
 func (w *world) compareHashes(ctx context.Context) {
 	for _, l := range w.lives() {
+		if l.fsm.AlarmRaised(pb.AlarmType_CORRUPT) {
+			w.witness.violation("CORRUPT is raised, as member %s knows", l.member.name)
+		}
 		l.use(ctx, func(ctx context.Context) {
 			h, _, err := l.fsm.Store().HashKV(ctx, 0)
 			if err == nil && h != (mvcc.Hash{}) {

@@ -187,6 +187,9 @@ func (w *world) keep(m *member) {
 		case 2:
 			rest = time.Duration(m.draw(12)) * time.Second
 		}
+		if l.quick.Load() {
+			rest = time.Millisecond
+		}
 		if !w.calm.Load() {
 			pause(w.running, rest)
 		}
