@@ -73,7 +73,7 @@ const (
 
 // atOnce is how many recordings run at the same time. They mostly wait, so this
 // may be more than the number of processors.
-const atOnce = 4
+const atOnce = 6
 
 // TestRecordings replays every recording that is enabled.
 func TestRecordings(t *testing.T) {
