@@ -12,15 +12,12 @@ var waiting = map[string]string{
 	"auth-token":                waitsForAuth,
 	"auth-token-ttl":            waitsForAuth,
 	"bcrypt-cost":               waitsForAuth,
-	"raft-read-timeout":         waitsForMembers,
-	"raft-write-timeout":        waitsForMembers,
 	"unsafe-no-fsync":           "running without syncs",
 }
 
 const (
-	waitsForAuth    = "access control"
-	waitsForMembers = "clusters of several members"
-	waitsForTLS     = "TLS"
+	waitsForAuth = "access control"
+	waitsForTLS  = "TLS"
 )
 
 // waitsFor is the capability that a setting waits for, "" if there is none.

@@ -57,6 +57,9 @@ type Config struct {
 	ElectionTicks  int
 	HeartbeatTicks int
 	PreVote        bool
+	// PeerReadTimeout and PeerWriteTimeout are how long streams between members may
+	// stall; 0 means the least, 5 s.
+	PeerReadTimeout, PeerWriteTimeout time.Duration
 
 	MaxRequestBytes       int
 	MaxTxnOps             int

@@ -47,6 +47,7 @@ func (m *Member) openTransport() (err error) {
 	m.transport, err = transport.New(transport.Config{
 		ID: m.id.memberID, ClusterID: m.id.clusterID, PeerURLs: m.ownPeerURLs,
 		Version: server.Version, MinClusterVersion: oldestPeer, DialTimeout: dialTimeout(&m.cfg),
+		ReadTimeout: m.cfg.PeerReadTimeout, WriteTimeout: m.cfg.PeerWriteTimeout,
 		Raft: raftSide{m}, SendSnapshot: m.sendState, OnRemoved: m.removed, Logger: m.log,
 	})
 	return err

@@ -72,7 +72,7 @@ func (c *timedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-func newStreamClient(cfg *Config) *http.Transport { return newClient(cfg, stallTimeout) }
+func newStreamClient(cfg *Config) *http.Transport { return newClient(cfg, cfg.ReadTimeout) }
 
 // newPostClient does not limit reads: its idle connections are kept.
 func newPostClient(cfg *Config) *http.Transport { return newClient(cfg, 0) }
@@ -88,7 +88,7 @@ func newClient(cfg *Config, readTimeout time.Duration) *http.Transport {
 			if err != nil {
 				return nil, err
 			}
-			return &timedConn{Conn: c, read: readTimeout, write: stallTimeout}, nil
+			return &timedConn{Conn: c, read: readTimeout, write: cfg.WriteTimeout}, nil
 		},
 		TLSClientConfig:        cfg.TLS.Clone(),
 		TLSHandshakeTimeout:    10 * time.Second,

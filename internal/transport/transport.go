@@ -41,6 +41,9 @@ type Config struct {
 	Version, MinClusterVersion string
 	// DialTimeout bounds how long a connection may take (default 2 s).
 	DialTimeout time.Duration
+	// ReadTimeout is how long a stream may be silent, WriteTimeout how long a piece of data may take to be written (default
+	// and least 5 s: other members send a sign of life every 5/3 s).
+	ReadTimeout, WriteTimeout time.Duration
 	// TLS is used for https URLs.
 	TLS *tls.Config
 	// Dial opens connections; nil means TCP.
@@ -94,6 +97,7 @@ func New(cfg Config) (*Transport, error) {
 	if cfg.DialTimeout == 0 {
 		cfg.DialTimeout = 2 * time.Second
 	}
+	cfg.ReadTimeout, cfg.WriteTimeout = max(cfg.ReadTimeout, stallTimeout), max(cfg.WriteTimeout, stallTimeout)
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	}

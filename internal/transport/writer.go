@@ -15,7 +15,7 @@ var errReplaced = errors.New("transport: the peer has opened another stream")
 // serve sends over a stream that the peer has opened, until the stream or the peer ends.
 func (p *peer) serve(ctx context.Context, kind streamKind, w http.ResponseWriter) {
 	o := &p.outlets[kind]
-	s := &streamWriter{ctx: p.ctx, w: w, control: http.NewResponseController(w), out: encoder{kind: kind}}
+	s := &streamWriter{ctx: p.ctx, timeout: p.t.cfg.WriteTimeout, w: w, control: http.NewResponseController(w), out: encoder{kind: kind}}
 	fields := []zap.Field{zap.String("stream-writer-type", kind.String()),
 		zap.String("local-member-id", p.t.id), zap.String("remote-peer-id", hex(p.id))}
 	// The server's own limits are for requests. An error here means that it has none that could be changed.
@@ -78,6 +78,7 @@ func (p *peer) pump(ctx context.Context, o *outlet, h *holder, s *streamWriter) 
 // streamWriter writes frames, and flushes them together.
 type streamWriter struct {
 	ctx     context.Context // the peer's
+	timeout time.Duration   // of a piece
 	w       http.ResponseWriter
 	control *http.ResponseController
 	out     encoder
@@ -97,7 +98,7 @@ func (s *streamWriter) hurry() (end func()) {
 		if !stop() {
 			<-done
 		}
-		_ = s.control.SetWriteDeadline(time.Now().Add(stallTimeout))
+		_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout))
 	}
 }
 
@@ -129,7 +130,7 @@ func (s *streamWriter) write(buf []byte) error {
 	for {
 		piece := buf[:min(len(buf), roundBytes)]
 		buf = buf[len(piece):]
-		if err := s.control.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := s.control.SetWriteDeadline(time.Now().Add(s.timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
 		if err := s.ctx.Err(); err != nil { // looked at after the deadline was set: see hurry
