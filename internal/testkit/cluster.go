@@ -34,10 +34,11 @@ type Cluster struct {
 // NewCluster is a cluster of n members that have not been started. They live
 // below dir and take flags besides those that every member is given.
 func NewCluster(program, dir string, n int, ports *Ports, flags ...string) (*Cluster, error) {
-	return newCluster(loopback{}, program, dir, n, ports, flags)
+	return NewClusterOn(loopback{}, program, dir, n, ports, flags...)
 }
 
-func newCluster(network Network, program, dir string, n int, ports *Ports, flags []string) (*Cluster, error) {
+// NewClusterOn is NewCluster with members that are where network puts them.
+func NewClusterOn(network Network, program, dir string, n int, ports *Ports, flags ...string) (*Cluster, error) {
 	c := &Cluster{program: program, dir: dir, ports: ports, network: network, flags: flags}
 	var all []string
 	for range n {
@@ -62,7 +63,7 @@ func StartCluster(program, dir string, n int, ports *Ports, flags ...string) (*C
 
 // StartClusterOn is StartCluster with members that reach each other over a network.
 func StartClusterOn(network Network, program, dir string, n int, ports *Ports, flags ...string) (*Cluster, error) {
-	c, err := newCluster(network, program, dir, n, ports, flags)
+	c, err := NewClusterOn(network, program, dir, n, ports, flags...)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func BuildFailpoints(dir string, names ...string) error {
 		{"get", gofailVersion},
 	}
 	for _, name := range names {
-		commands = append(commands, []string{"build", "-buildvcs=false", "-o", filepath.Join(dir, name), "./cmd/" + name})
+		commands = append(commands, []string{"build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, name), "./cmd/" + name})
 	}
 	for _, args := range commands {
 		cmd := exec.Command("go", args...)
