@@ -112,9 +112,22 @@ func socketOptions(cfg *Config) func(network, address string, c syscall.RawConn)
 	}
 }
 
-// servePeers begins to answer other members, without whom there is no agreement.
-func (m *Member) servePeers() {
+// serveEarly begins to answer other members, without whom there is no agreement, and
+// those who watch this member, since it may have to wait for agreement for long.
+func (m *Member) serveEarly() {
 	m.api = httpapi.New(probed{m}, requestTimeout(&m.cfg))
+	m.calls = rpc.NewMetrics(m.cfg.ExtensiveMetrics)
+	m.rpc = rpc.New(rpc.Config{
+		Server: m.server, Watch: m.hub, Snapshot: m, Metrics: m.calls,
+		MaxRequestBytes: m.cfg.MaxRequestBytes, MaxConcurrentStreams: m.cfg.MaxConcurrentStreams,
+		ElectionTimeout:  m.cfg.electionTimeout(),
+		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
+		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
+	})
+	m.shown = metricsHandler(m.newRegistry(m.api, m.calls))
+	for _, l := range m.front.metrics {
+		m.front.goHTTP(m, l, metricsMux(m.api, m.shown))
+	}
 	f, handler := m.front, m.peerMux(m.api)
 	for i, l := range f.peers {
 		s := newHTTPServer(m, handler)
@@ -127,17 +140,7 @@ func (m *Member) servePeers() {
 
 // serve begins to serve clients.
 func (m *Member) serve() error {
-	metrics := rpc.NewMetrics(m.cfg.ExtensiveMetrics)
-	m.rpc = rpc.New(rpc.Config{
-		Server: m.server, Watch: m.hub, Snapshot: m, Metrics: metrics,
-		MaxRequestBytes: m.cfg.MaxRequestBytes, MaxConcurrentStreams: m.cfg.MaxConcurrentStreams,
-		ElectionTimeout:  m.cfg.electionTimeout(),
-		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
-		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
-	})
-	api := m.api
-	shown := metricsHandler(m.newRegistry(api, metrics))
-	full := m.clientMux(api, shown)
+	full := m.clientMux(m.api, m.shown)
 	f := m.front
 	for i, l := range f.clients {
 		traffic := "grpc+http"
@@ -155,9 +158,6 @@ func (m *Member) serve() error {
 	}
 	for _, l := range f.https {
 		f.goHTTP(m, l, full)
-	}
-	for _, l := range f.metrics {
-		f.goHTTP(m, l, metricsMux(api, shown))
 	}
 	return nil
 }

@@ -43,6 +43,8 @@ type Member struct {
 	rpc    *rpc.Service
 	front  *front
 	api    *httpapi.API
+	calls  *rpc.Metrics // of clients' calls
+	shown  http.Handler // the metrics
 
 	peerHTTP  *http.Client
 	transport *transport.Transport
@@ -159,7 +161,7 @@ func (m *Member) start(ctx context.Context) error {
 	m.fsm.Start()
 	m.goRun(func() { m.server.Run(run) })
 	m.goRun(func() { m.keepHouse(run) })
-	m.servePeers()
+	m.serveEarly()
 	if m.cfg.HurryElection {
 		m.goRun(func() { m.hurryElection(run) })
 	}
