@@ -215,7 +215,13 @@ func (l *Log) cut() error {
 	}
 	l.offset = int64(len(head))
 	// gofail: var walBeforeSegmentRename struct{}
-	if err := errors.Join(l.syncFile(file), fs.Rename(path+".tmp", path), l.dir.Sync(), old.Close()); err != nil {
+	if err := l.syncFile(file); err != nil {
+		return err
+	}
+	if err := fs.Rename(path+".tmp", path); err != nil {
+		return err
+	}
+	if err := errors.Join(l.dir.Sync(), old.Close()); err != nil {
 		return err
 	}
 

@@ -1,7 +1,10 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -77,4 +80,52 @@ func TestCreateWithEntriesLeavesAllOrNothing(t *testing.T) {
 	if whole < 2 {
 		t.Errorf("%d of %d crashes left a log", whole, len(fs.disks)+1)
 	}
+}
+
+// unsyncedFS fails to sync files whose name ends in .tmp.
+type unsyncedFS struct{ vfs.FS }
+
+type unsyncedFile struct{ vfs.File }
+
+var errNoSync = errors.New("no sync")
+
+func (f unsyncedFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	file, err := f.FS.OpenReadWrite(name, c, o...)
+	if err == nil && strings.HasSuffix(name, ".tmp") {
+		return unsyncedFile{file}, nil
+	}
+	return file, err
+}
+
+func (unsyncedFile) Sync() error     { return errNoSync }
+func (unsyncedFile) SyncData() error { return errNoSync }
+
+// TestASegmentThatIsNotDurableGetsNoName fails the sync of a new segment: the log fails, and what is left can be opened.
+func TestASegmentThatIsNotDurableGetsNoName(t *testing.T) {
+	mem := vfs.NewMem()
+	opts := Options{FS: unsyncedFS{mem}, Dir: "wal", SegmentBytes: 1000}
+	log, err := Create(opts, Metadata{NodeID: 7, ClusterID: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := mem.List("wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := &raftpb.Entry{Index: new(uint64(1)), Term: new(uint64(1)), Data: make([]byte, 2000)}
+	if err := log.Append([]*raftpb.Entry{entry}, HardState{Term: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Sync(); !errors.Is(err, errNoSync) {
+		t.Fatalf("sync: %v", err)
+	}
+	after, err := mem.List("wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	after = slices.DeleteFunc(after, func(name string) bool { return strings.HasSuffix(name, ".tmp") })
+	if !slices.Equal(before, after) {
+		t.Errorf("segments %q, before %q", after, before)
+	}
+	_ = log.Close() // it has failed
 }

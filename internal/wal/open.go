@@ -48,7 +48,14 @@ func CreateWith(opts Options, metadata Metadata, entries []*raftpb.Entry, state 
 	if err := fs.RemoveAll(opts.Dir); err != nil {
 		return nil, fmt.Errorf("wal: create %s: %w", opts.Dir, err)
 	}
-	if err := errors.Join(syncDir(fs, tmp), fs.Rename(tmp, opts.Dir), syncDir(fs, fs.PathDir(opts.Dir))); err != nil {
+	err = syncDir(fs, tmp)
+	if err == nil {
+		err = fs.Rename(tmp, opts.Dir)
+	}
+	if err == nil {
+		err = syncDir(fs, fs.PathDir(opts.Dir))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("wal: create %s: %w", opts.Dir, err)
 	}
 	l, _, err := Open(opts, 0)
