@@ -46,7 +46,8 @@ func (w *world) nextURL() string {
 	return fmt.Sprintf("http://m%d:2380", w.named)
 }
 
-// followMembers starts those that were added. Whether an addition that nobody answered for took place is seen here.
+// followMembers starts those that were added, and tells those that were removed, as real members hear when they connect.
+// Whether an addition that nobody answered for took place is seen here.
 func (w *world) followMembers() {
 	var newest *life
 	for _, l := range w.lives() {
@@ -56,6 +57,11 @@ func (w *world) followMembers() {
 	}
 	if newest == nil {
 		return
+	}
+	for _, l := range w.lives() {
+		if newest.fsm.Members().Removed(l.member.id) {
+			l.removed()
+		}
 	}
 	members := newest.fsm.Members().Members()
 	var ids []uint64

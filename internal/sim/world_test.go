@@ -190,9 +190,10 @@ func (w *world) keep(m *member) {
 		if l.quick.Load() {
 			rest = time.Millisecond
 		}
-		if !w.calm.Load() {
-			pause(w.running, rest)
+		if w.calm.Load() {
+			rest = 10 * time.Millisecond
 		}
+		pause(w.running, rest)
 	}
 }
 
