@@ -14,7 +14,10 @@ import (
 )
 
 const (
-	clients  = 8
+	clients = 9
+	// readers are those of the clients that do nothing but read, each always at the
+	// same member: one that answers by what it has when it is cut off is found out.
+	readers  = 3
 	watchers = 4
 	pace     = 12 * time.Millisecond // between the calls of a client
 	// callPatience is how long a client waits before it gives a call up.
@@ -83,7 +86,7 @@ func (l *load) close() {
 }
 
 // worker is one client: one call after the other, at the same member until that
-// one fails it.
+// one fails it, or always if it is a reader.
 type worker struct {
 	*load
 	id     int
@@ -117,7 +120,10 @@ func (l *load) key(rng *rand.Rand) string {
 func (w *worker) call(ctx context.Context) {
 	c := w.conns[w.at%len(w.conns)]
 	o := &operation{Client: w.id, Key: w.key(w.rng), Member: c.member.Name}
-	o.Kind = []kind{get, get, get, put, put, swap, swap, drop}[w.rng.IntN(8)]
+	o.Kind = []kind{get, get, put, put, put, swap, swap, drop}[w.rng.IntN(8)]
+	if w.id < readers {
+		o.Kind = get
+	}
 	if o.Kind == put || o.Kind == swap {
 		w.serial++
 		o.Value = fmt.Sprintf("%s%d-%d", w.prefix, w.id, w.serial)
@@ -135,7 +141,9 @@ func (w *worker) call(ctx context.Context) {
 	o.Return = w.now()
 	if err != nil {
 		o.Unknown, o.Err = true, err.Error()
-		w.at = w.rng.IntN(len(w.conns))
+		if w.id >= readers {
+			w.at = w.rng.IntN(len(w.conns))
+		}
 	} else {
 		w.acks.Add(1)
 		w.seen[o.Key] = o.Value
