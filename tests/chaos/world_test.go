@@ -54,7 +54,12 @@ func newWorld(t *testing.T, seed uint64, net network, dir string, flags ...strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.Kill)
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil { // tells of data races too
+			t.Error(err)
+		}
+		c.Kill()
+	})
 	return &world{t: t, seed: seed, rng: newRand(seed), network: net, cluster: c, began: time.Now()}
 }
 
