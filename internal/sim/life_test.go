@@ -24,6 +24,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
 )
 
 const (
@@ -40,6 +41,7 @@ type life struct {
 	member *member
 	number int
 
+	logger    *zap.Logger
 	mem       *vfs.MemFS
 	disk      *disk
 	dirs      transfer.Dirs
@@ -139,11 +141,11 @@ func (l *life) open(found *founding) (wal.Recovered, error) {
 			return none, err
 		}
 	}
-	o := engine.Options{FS: l.disk, CacheBytes: 1 << 20, MemTableBytes: 256 << 10, MaxOpenFiles: 100, OnFatal: l.fatal, Logger: l.w.logger}
+	o := engine.Options{FS: l.disk, CacheBytes: 1 << 20, MemTableBytes: 256 << 10, MaxOpenFiles: 100, OnFatal: l.fatal, Logger: l.logger}
 	if l.engine, err = engine.Open(dir, o); err != nil {
 		return none, err
 	}
-	options := wal.Options{FS: l.disk, Dir: logDir, SegmentBytes: l.w.plan.segmentBytes, Logger: l.w.logger}
+	options := wal.Options{FS: l.disk, Dir: logDir, SegmentBytes: l.w.plan.segmentBytes, Logger: l.logger}
 	if fresh {
 		if err := found.create(l.engine, options, l.member.id); err != nil {
 			return none, err
@@ -186,12 +188,12 @@ func (l *life) build() (err error) {
 		MemberID: id, ClusterID: l.w.clusterID, Name: l.member.name, ClientURLs: []string{l.member.url}, ElectionTimeout: election,
 		MaxRequestBytes: 1 << 20, MaxTxnOps: 128, Engine: l.engine, LeaseClock: lease.NewKeeper(lease.Config{}),
 		Peers: l.w.peerClient(id), ActiveSince: func(other uint64) time.Time { return l.endpoint.ActiveSince(other) },
-		CorruptCheck: 5 * time.Second, CompactHashCheck: 5 * time.Second, StrictReconfig: l.w.plan.strict, Logger: l.w.logger,
+		CorruptCheck: time.Second, CompactHashCheck: time.Second, StrictReconfig: l.w.plan.strict, Logger: l.logger,
 	}, time.Now())
 	l.fsm, err = fsm.Open(fsm.Config{
 		Engine: l.engine, Store: mvcc.Options{CacheBytes: 1 << 16}, MinLeaseTTL: 2, MaxLearners: 1,
 		Deliver: l.server.Deliver, Publish: l.publish, LeaseGranted: l.server.LeaseGranted, LeaseRevoked: l.server.LeaseRevoked,
-		EmptyEntry: l.server.EmptyEntry, MembersChanged: l.membersChanged, Fatal: l.fatal, Logger: l.w.logger,
+		EmptyEntry: l.server.EmptyEntry, MembersChanged: l.membersChanged, Fatal: l.fatal, Logger: l.logger,
 	})
 	if err != nil {
 		return err
@@ -200,17 +202,17 @@ func (l *life) build() (err error) {
 	if err != nil {
 		return err
 	}
-	l.installer = &transfer.Installer{Dirs: l.dirs, Engine: l.engine, FSM: l.fsm, Logger: l.w.logger, Applied: func(index uint64) {
+	l.installer = &transfer.Installer{Dirs: l.dirs, Engine: l.engine, FSM: l.fsm, Logger: l.logger, Applied: func(index uint64) {
 		<-l.attached
 		l.server.AppliedTo(index)
 		l.w.installs.Add(1)
 		l.w.note("member %s: installed the state of entry %d", l.member.name, index)
 	}}
 	l.installer.Durable(durable, l.fsm.Members().ConfState())
-	l.sender = transfer.NewSender(transfer.SenderConfig{Dirs: l.dirs, Engine: l.engine, FSM: l.fsm, Logger: l.w.logger,
+	l.sender = transfer.NewSender(transfer.SenderConfig{Dirs: l.dirs, Engine: l.engine, FSM: l.fsm, Logger: l.logger,
 		HoldLog: func(index uint64) func() { return l.node.Load().HoldLog(index) }})
 	l.receiver = transfer.NewReceiver(transfer.ReceiverConfig{
-		ID: id, ClusterID: l.w.clusterID, Dirs: l.dirs, Engine: l.engine, Logger: l.w.logger,
+		ID: id, ClusterID: l.w.clusterID, Dirs: l.dirs, Engine: l.engine, Logger: l.logger,
 		Step:    func(ctx context.Context, m *raftpb.Message) error { return l.node.Load().StepSnapshot(ctx, m) },
 		Applied: l.fsm.Applied, WaitApplied: l.installer.WaitApplied,
 		Removed: func(other uint64) bool { return l.fsm.Members().Removed(other) },
@@ -236,7 +238,7 @@ func (l *life) run(recovered wal.Recovered) error {
 	n, err := node.Start(node.Config{
 		ID: id, Log: l.log, Recovered: recovered, Applied: l.fsm.Applied(), ConfState: l.fsm.Members().ConfState(),
 		TickInterval: tick, PreVote: l.w.plan.preVote, TailBytes: l.w.plan.tailBytes, MaxMessageBytes: l.w.plan.messageBytes,
-		Apply: applier{l}, Send: l.send, Snapshots: l.installer, Logger: l.w.logger.Named(l.member.name), OnFatal: l.fatal,
+		Apply: applier{l}, Send: l.send, Snapshots: l.installer, Logger: l.logger, OnFatal: l.fatal,
 	})
 	if err != nil {
 		return err

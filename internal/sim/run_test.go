@@ -17,6 +17,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // plan is what a seed decides beforehand.
@@ -114,16 +115,18 @@ func simulate(t *testing.T, seed uint64, b bug) (r result) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		w := &world{
-			seed: seed, bug: b, logger: zap.NewNop(), witness: newWitness(cancel), net: transport.NewNetwork(time.Now), running: ctx,
+			seed: seed, bug: b, witness: newWitness(cancel), net: transport.NewNetwork(time.Now), running: ctx,
 			poked: make(chan struct{}, 1), members: map[uint64]*member{}, cut: map[[2]uint64]bool{}, moving: map[uint64]bool{},
 		}
 		w.plan = drawPlan(w.stream("plan", 0))
 		if b.adjust != nil {
 			b.adjust(&w.plan)
 		}
+		level := zapcore.ErrorLevel
 		if os.Getenv("BOWLINE_SIM_LOG") != "" {
-			w.logger = zap.Must(zap.NewDevelopment())
+			level = zapcore.DebugLevel
 		}
+		w.logger = zap.New(notes{LevelEnabler: level, w: w})
 		w.weather = &weather{rng: w.stream("weather", 0)}
 		w.setWeather(0, 0, 0, 0)
 		w.note("seed %d: %+v", seed, w.plan)

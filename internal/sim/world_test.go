@@ -199,7 +199,7 @@ func (w *world) keep(m *member) {
 
 // revive starts a member on a disk. What it returns may have crashed already.
 func (w *world) revive(m *member, mem *vfs.MemFS, number int) *life {
-	l := &life{w: w, member: m, number: number, mem: mem, attached: make(chan struct{}), dead: make(chan struct{})}
+	l := &life{w: w, member: m, number: number, mem: mem, logger: w.logger.Named(m.name), attached: make(chan struct{}), dead: make(chan struct{})}
 	m.mu.Lock()
 	l.disk = newDisk(mem, m.stream())
 	m.mu.Unlock()
