@@ -2,6 +2,7 @@ package failpoints
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -95,12 +96,16 @@ func (w *world) hurt(m *testkit.Server, name string, how way, d deed) {
 	t := w.t
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if how == byLeader {
+	if how == byLeader || how == byFollower {
 		leader, err := w.cluster.Leader(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m = leader
+		for i := range w.cluster.Members {
+			if c := w.cluster.Members[i]; (c == leader) == (how == byLeader) {
+				m = c
+			}
+		}
 	}
 	l := begin(w.all, w.each, how == byMembers)
 	defer l.stop()
@@ -154,32 +159,34 @@ func (w *world) receiving(m *testkit.Server, name string, d deed) error {
 	if err := m.Crash(); err != nil {
 		return err
 	}
-	<-time.After(delayFor) // of writes and compactions
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	var others []*testkit.Server
 	for _, o := range w.cluster.Members {
 		if o != m {
 			others = append(others, o)
 		}
 	}
+	// One that has sent a state before keeps its log for a while, as long as it runs.
+	if err := w.startAnew(ctx, others); err != nil {
+		return err
+	}
+	status, err := w.all.Status(ctx, others[0].Addr)
+	if err != nil {
+		return err
+	}
 	for _, o := range others {
-		if err := o.Crash(); err != nil {
+		if err := cutBehind(ctx, o, status.RaftIndex); err != nil {
 			return err
 		}
 	}
-	for _, o := range others {
-		if err := o.Launch(); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := w.cluster.WaitHealthy(ctx); err != nil {
+	if err := w.startAnew(ctx, others); err != nil {
 		return err
 	}
 	if err := w.atStart(m.Name, name+"="+d.term); err != nil {
 		return err
 	}
-	err := m.Launch()
+	err = m.Launch()
 	if err == nil && d.crash {
 		err = w.crashed(m, name)
 	} else if err == nil {
@@ -202,6 +209,48 @@ func (w *world) receiving(m *testkit.Server, name string, d deed) error {
 	}
 	_, err = w.ask(m, http.MethodDelete, name, "")
 	return err
+}
+
+// startAnew ends and starts members, whose memory is empty then.
+func (w *world) startAnew(ctx context.Context, members []*testkit.Server) error {
+	for _, m := range members {
+		if err := m.Crash(); err != nil {
+			return err
+		}
+	}
+	for _, m := range members {
+		if err := m.Launch(); err != nil {
+			return err
+		}
+	}
+	return w.cluster.WaitHealthy(ctx)
+}
+
+// cutBehind waits until a member's log begins behind an index: the names of its files
+// tell where they begin.
+func cutBehind(ctx context.Context, m *testkit.Server, index uint64) error {
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		files, err := filepath.Glob(filepath.Join(m.DataDir, "member", "wal", "*.wal"))
+		if err != nil {
+			return err
+		}
+		if slices.Sort(files); len(files) > 0 {
+			var seq, first uint64
+			if _, err := fmt.Sscanf(filepath.Base(files[0]), "%16x-%16x.wal", &seq, &first); err != nil {
+				return err
+			}
+			if first > index {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the log of %s is not cut up to %d: %w", m.Name, index, ctx.Err())
+		case <-poll.C:
+		}
+	}
 }
 
 // atFounding does a deed to a member alone when it starts for the first time.

@@ -6,6 +6,7 @@ type way int
 const (
 	byLoad     way = iota // whatever clients do
 	byLeader              // the same, on the leader
+	byFollower            // the same, on another member
 	byMembers             // changes of members
 	byState               // a whole state that is received
 	byFounding            // the first start
@@ -18,7 +19,7 @@ var points = []struct {
 }{
 	{"raftBeforeSave", byLoad},
 	{"raftAfterSave", byLoad},
-	{"raftBeforeFollowerSend", byLoad},
+	{"raftBeforeFollowerSend", byFollower},
 	{"raftBeforeAdvance", byLoad},
 	{"raftBeforeLeaderSend", byLeader},
 	{"raftBeforeSaveSnap", byState},
