@@ -382,9 +382,10 @@ func (m *Member) stop() error {
 	return errors.Join(errs...)
 }
 
-// handOver gives leadership away before this member stops, if it leads.
+// handOver gives leadership away before this member stops, if it leads. raft gives up
+// after an election timeout, as when the heir is being stopped too; so does this.
 func (m *Member) handOver() {
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout(&m.cfg))
+	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.electionTimeout())
 	defer cancel()
 	if err := m.server.HandOver(ctx); err != nil {
 		m.log.Warn("leadership transfer failed", zap.String("local-member-id", hex(m.id.memberID)), zap.Error(err))
