@@ -5,14 +5,19 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// maxHeld is how many messages with proposals of other members are kept at most.
-const maxHeld = 1024
+// maxHeld is how many messages with proposals of other members are kept at most, and
+// maxHeldBytes how large they are together.
+const (
+	maxHeld      = 1024
+	maxHeldBytes = 64 << 20
+)
 
 // heldProposal is a message with proposals that another member has forwarded to us, when
 // we were about to give leadership away or did not know to whom it had gone. The member
 // that sent it cannot know that it was not taken, and its clients would wait for nothing.
 type heldProposal struct {
 	message *raftpb.Message
+	bytes   int // of its entries
 	ticks   int // that have passed
 }
 
@@ -24,7 +29,14 @@ func (l *loop) hold(m *raftpb.Message) {
 	if st.RaftState == raft.StateLeader && st.LeadTransferee == raft.None || len(l.held) == maxHeld {
 		return
 	}
-	l.held = append(l.held, heldProposal{message: m})
+	bytes := payloadBytes(m.GetEntries())
+	all := bytes
+	for i := range l.held {
+		all += l.held[i].bytes
+	}
+	if all <= maxHeldBytes {
+		l.held = append(l.held, heldProposal{message: m, bytes: bytes})
+	}
 }
 
 // retryHeld steps the messages that are held once more, when the leader has changed or
