@@ -126,9 +126,15 @@ func (s *Store) TakeCompactionHash(ctx context.Context) (Hash, bool, error) {
 		return Hash{}, false, err
 	}
 	defer scan.close()
-	keeps, err := s.keepsAny(ctx, rev)
+	live, err := s.liveAt(ctx, rev)
 	if err != nil {
 		return Hash{}, false, err
+	}
+	keeps := live
+	if !live {
+		if keeps, err = s.keepsDeletion(rev); err != nil {
+			return Hash{}, false, err
+		}
 	}
 	h := Hash{Revision: rev, Compacted: from}
 	h.Sum, err = scan.run(ctx, hashScanArgs{rev: rev, compacted: from, finished: from, keepNothing: !keeps})
@@ -140,17 +146,13 @@ func (s *Store) TakeCompactionHash(ctx context.Context) (Hash, bool, error) {
 	if s.compaction.epoch != epoch {
 		return Hash{}, false, nil
 	}
-	s.hashes.add(h)
+	s.hashes.add(h, !live)
 	return h, true, nil
 }
 
-// keepsAny tells whether a compaction to rev retains anything: a live key, or a
-// deletion at exactly rev.
-func (s *Store) keepsAny(ctx context.Context, rev int64) (bool, error) {
-	live, err := s.liveAt(ctx, rev)
-	if err != nil || live {
-		return live, err
-	}
+// keepsDeletion tells whether a compaction to rev retains a deletion: one at exactly
+// rev.
+func (s *Store) keepsDeletion(rev int64) (bool, error) {
 	it, err := newRevisionIter(s.engine, rev, rev)
 	if err != nil {
 		return false, err

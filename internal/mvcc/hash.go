@@ -22,6 +22,9 @@ const keptHashes = 10
 type hashCache struct {
 	mu     sync.Mutex
 	hashes []Hash // guarded by mu, oldest first
+	// vague are the revisions of those that are no use for comparisons; see
+	// Store.Comparable. Guarded by mu.
+	vague map[int64]bool
 }
 
 func (h *hashCache) get(rev int64) (Hash, bool) {
@@ -35,11 +38,18 @@ func (h *hashCache) get(rev int64) (Hash, bool) {
 	return Hash{}, false
 }
 
-func (h *hashCache) add(x Hash) {
+func (h *hashCache) add(x Hash, vague bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hashes = append(h.hashes, x)
+	if vague {
+		if h.vague == nil {
+			h.vague = make(map[int64]bool)
+		}
+		h.vague[x.Revision] = true
+	}
 	if len(h.hashes) > keptHashes {
+		delete(h.vague, h.hashes[0].Revision)
 		h.hashes = h.hashes[1:]
 	}
 }
@@ -47,18 +57,30 @@ func (h *hashCache) add(x Hash) {
 func (h *hashCache) clear() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.hashes = nil
+	h.hashes, h.vague = nil, nil
 }
 
-// CompactionHashes returns the remembered hashes, newest first.
+// CompactionHashes returns the remembered hashes that can be compared with those of
+// other members, newest first.
 func (s *Store) CompactionHashes() []Hash {
 	s.hashes.mu.Lock()
 	defer s.hashes.mu.Unlock()
 	out := make([]Hash, 0, len(s.hashes.hashes))
 	for i := len(s.hashes.hashes) - 1; i >= 0; i-- {
-		out = append(out, s.hashes.hashes[i])
+		if h := s.hashes.hashes[i]; !s.hashes.vague[h.Revision] {
+			out = append(out, h)
+		}
 	}
 	return out
+}
+
+// Comparable tells whether a hash at rev, which is the current revision or was a moment
+// ago, is the same on every member with the same data. If no key is live there, etcd's
+// hash by HashKV and the one that a compaction leaves behind cover different
+// records, under the same numbers: which of them a member answers with depends on
+// whether it has compacted yet.
+func (s *Store) Comparable(ctx context.Context, rev int64) (bool, error) {
+	return s.liveAt(ctx, rev)
 }
 
 // HashKV computes etcd's hash of the key space at rev, 0 meaning now, and the

@@ -96,3 +96,37 @@ func TestCombineCRC(t *testing.T) {
 		}
 	}
 }
+
+// TestHashesOfAnEmptyStoreAreNotCompared: the hash of the same revision and compaction has two values, of which a member
+// answers with one before it has compacted, and with the other afterwards.
+func TestHashesOfAnEmptyStoreAreNotCompared(t *testing.T) {
+	ctx := context.Background()
+	h := newTestStore(t)
+	h.put("a", "1", 0)
+	h.compact(2)
+	wantComparable := func(rev int64, want bool) {
+		t.Helper()
+		if got, err := h.store.Comparable(ctx, rev); err != nil || got != want {
+			t.Errorf("revision %d comparable: %v, %v", rev, got, err)
+		}
+	}
+	wantComparable(2, true)
+	h.delete("a", "")
+	before, _, err := h.store.HashKV(ctx, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantComparable(3, false)
+	known := len(h.store.CompactionHashes())
+	h.compact(3)
+	after, _, err := h.store.HashKV(ctx, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Revision != after.Revision || before.Compacted != after.Compacted || before.Sum == after.Sum {
+		t.Errorf("hashes %+v and %+v: if they can be compared now, they should be", before, after)
+	}
+	if n := len(h.store.CompactionHashes()); n != known {
+		t.Errorf("%d hashes to be compared, %d before", n, known)
+	}
+}

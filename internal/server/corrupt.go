@@ -88,10 +88,15 @@ func (s *Server) peerHashes(ctx context.Context, revision int64) []peerHash {
 }
 
 // CompareNow compares this member's hash of now with the others', and raises an alarm
-// for who differs. A member that cannot be asked, or is behind, is passed over.
+// for who differs. A member that cannot be asked, or is behind, is passed over. A store
+// without keys is not compared: see mvcc.Store.Comparable.
 func (s *Server) CompareNow(ctx context.Context) error {
 	before, _, err := s.store.HashKV(ctx, 0)
 	if err != nil {
+		return err
+	}
+	comparable, err := s.store.Comparable(ctx, before.Revision)
+	if err != nil || !comparable {
 		return err
 	}
 	answers := s.peerHashes(ctx, before.Revision)
@@ -206,6 +211,9 @@ func (s *Server) CompareAtStart(ctx context.Context) error {
 	s.cfg.Logger.Info("starting initial corruption check", memberField("local-member-id", s.cfg.MemberID))
 	own, _, err := s.store.HashKV(ctx, 0)
 	if err != nil {
+		return err
+	}
+	if comparable, err := s.store.Comparable(ctx, own.Revision); err != nil || !comparable {
 		return err
 	}
 	for _, a := range s.peerHashes(ctx, own.Revision) {
