@@ -94,6 +94,7 @@ func (w *world) settle(ctx context.Context) bool {
 	for time.Now().Before(end) && ctx.Err() == nil {
 		pause(ctx, 100*time.Millisecond)
 		w.followMembers()
+		w.lookForAlarms()
 		if lead := w.leader(); lead != nil && !wrote {
 			limited, cancel := context.WithTimeout(ctx, 2*time.Second)
 			err := errUnreachable
@@ -170,12 +171,20 @@ func (w *world) agree(ctx context.Context) (last int64) {
 	return last
 }
 
-// compareHashes hashes what all members hold now, and asks what they think of each other's.
-func (w *world) compareHashes(ctx context.Context) {
+// lookForAlarms makes it a violation that members believe data to be corrupt.
+func (w *world) lookForAlarms() {
 	for _, l := range w.lives() {
 		if l.fsm.AlarmRaised(pb.AlarmType_CORRUPT) {
 			w.witness.violation("CORRUPT is raised, as member %s knows", l.member.name)
+			return
 		}
+	}
+}
+
+// compareHashes hashes what all members hold now, and looks for what they think of each other's.
+func (w *world) compareHashes(ctx context.Context) {
+	w.lookForAlarms()
+	for _, l := range w.lives() {
 		l.use(ctx, func(ctx context.Context) {
 			h, _, err := l.fsm.Store().HashKV(ctx, 0)
 			if err == nil && h != (mvcc.Hash{}) {
