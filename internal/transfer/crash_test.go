@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"bowline/internal/engine"
@@ -20,15 +21,27 @@ import (
 // would leave.
 type opFS struct {
 	vfs.FS
-	mem    *vfs.MemFS
+	mem *vfs.MemFS
+
+	mu     sync.Mutex // guards the fields below: the engine works in the background, too
 	crash  []*vfs.MemFS
 	enable bool
 }
 
 func (f *opFS) step() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.enable {
 		f.crash = append(f.crash, f.mem.CrashClone(vfs.CrashCloneCfg{}))
 	}
+}
+
+// record begins to keep crashes, or ends it and returns them.
+func (f *opFS) record(on bool) []*vfs.MemFS {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.enable = on
+	return f.crash
 }
 
 func (f *opFS) Rename(a, b string) error { f.step(); defer f.step(); return f.FS.Rename(a, b) }
@@ -128,14 +141,14 @@ func TestCrashAtEachPoint(t *testing.T) {
 		defer ops.step()
 		return follower.installer.Install(m.GetSnapshot())
 	}
-	ops.enable = true
+	ops.record(true)
 	must(t, leader.sender.Send(context.Background(), &link{id: followerID, handler: follower.receiver}, message(followerID)))
-	ops.enable = false
+	crashes := ops.record(false)
 	checkSame(t, leader, follower)
 	must(t, log.Close())
 	follower.close()
 	old, replaced := 0, 0
-	for i, disk := range ops.crash {
+	for i, disk := range crashes {
 		switch applied, keys := start(t, disk); {
 		case applied == 3 && keys == 0:
 			old++
