@@ -221,7 +221,7 @@ func TestSeeds(t *testing.T) {
 }
 
 // defaultSeeds is how many a plain go test runs.
-const defaultSeeds = 300
+const defaultSeeds = 250
 
 func number(t *testing.T, variable string) uint64 {
 	text := os.Getenv(variable)
