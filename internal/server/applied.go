@@ -20,9 +20,18 @@ func (a *appliedWait) init(index uint64) {
 	a.next = make(chan struct{})
 }
 
-// reached tells that everything up to index has been applied.
+// reached tells that everything up to index has been applied. A state that is installed
+// can overtake entries being applied, so the index may be lower than one before.
 func (a *appliedWait) reached(index uint64) {
-	a.index.Store(index)
+	for {
+		old := a.index.Load()
+		if old >= index {
+			return
+		}
+		if a.index.CompareAndSwap(old, index) {
+			break
+		}
+	}
 	if a.waiting.Load() == 0 {
 		return
 	}
