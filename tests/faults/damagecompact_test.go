@@ -25,18 +25,23 @@ func TestCompactionMeetsDamage(t *testing.T) {
 	if testing.Short() {
 		parts = 2
 	}
-	gaveUp := 0
+	gaveUp, refused := 0, 0
 	for i := range parts {
 		copied := filepath.Join(t.TempDir(), "data")
 		copyDir(t, dir, copied)
 		broken := append([]byte(nil), content...)
 		// The front of a table has the revision records, which our compaction reads,
-		// but for the first block, which every start reads.
+		// but for the first block, which every start reads. It reads the last of them,
+		// too, and where that lies differs a little from run to run.
 		broken[20_000+len(broken)*i/(8*parts)] ^= 4
 		if err := os.WriteFile(filepath.Join(copied, name), broken, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, err := startOn(t, copied)
+		if err != nil && strings.Contains(err.Error(), filepath.Base(name)) {
+			refused++
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,6 +80,9 @@ func TestCompactionMeetsDamage(t *testing.T) {
 			t.Errorf("part %d: %v", i, err)
 		}
 		t.Logf("part %d: %d ways of reading failed", i, len(errs))
+	}
+	if refused > 1 {
+		t.Errorf("%d of %d damaged stores were not opened", refused, parts)
 	}
 	if gaveUp == 0 {
 		t.Error("no compaction of ours has met the damage: the test does not test it")
