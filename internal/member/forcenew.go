@@ -13,11 +13,13 @@ import (
 )
 
 // forceAlone makes this member the only one of its cluster, for when the majority is
-// lost for good: what was not committed here is discarded, and conf changes that
-// remove all others are committed. IDs stay.
+// lost for good: conf changes that remove all others are committed, and with them
+// everything in the log. etcd discards what this member did not know to be committed;
+// but the commit index reaches a follower, and its disk, after the entries, so that
+// acknowledged writes can be among it. IDs stay.
 func (m *Member) forceAlone(r wal.Recovered, options wal.Options) (wal.Recovered, error) {
-	commit := max(r.HardState.Commit, m.fsm.Applied())
-	view, err := m.membersAt(r.Entries, commit)
+	last := max(r.LastIndex, m.fsm.Applied())
+	view, err := m.membersAt(r.Entries)
 	if err != nil {
 		return r, err
 	}
@@ -26,8 +28,8 @@ func (m *Member) forceAlone(r wal.Recovered, options wal.Options) (wal.Recovered
 		return r, err
 	}
 	m.log.Warn("forcing restart member: it will be alone in its cluster", zap.String("cluster-id", hex(m.id.clusterID)),
-		zap.String("local-member-id", hex(m.id.memberID)), zap.Uint64("commit-index", commit),
-		zap.Uint64("discarded-entries", r.LastIndex-commit), zap.Int("membership-changes", len(changes)))
+		zap.String("local-member-id", hex(m.id.memberID)), zap.Uint64("commit-index", r.HardState.Commit),
+		zap.Uint64("last-index", last), zap.Int("membership-changes", len(changes)))
 	entries := make([]*raftpb.Entry, len(changes))
 	for i, cc := range changes {
 		data, err := proto.Marshal(cc)
@@ -35,10 +37,10 @@ func (m *Member) forceAlone(r wal.Recovered, options wal.Options) (wal.Recovered
 			return r, err
 		}
 		entries[i] = &raftpb.Entry{Type: raftpb.EntryType_EntryConfChange.Enum(), Term: &r.HardState.Term,
-			Index: proto.Uint64(commit + uint64(i) + 1), Data: data}
+			Index: proto.Uint64(last + uint64(i) + 1), Data: data}
 	}
 	state := r.HardState
-	state.Commit = commit + uint64(len(entries))
+	state.Commit = last + uint64(len(entries))
 	if err := m.wal.Append(entries, state); err != nil {
 		return r, err
 	}
@@ -52,11 +54,11 @@ func (m *Member) forceAlone(r wal.Recovered, options wal.Options) (wal.Recovered
 	return r, err
 }
 
-// membersAt is the member list once the given entries are applied up to an index.
-func (m *Member) membersAt(entries []*raftpb.Entry, index uint64) (*cluster.View, error) {
+// membersAt is the member list once the given entries are applied.
+func (m *Member) membersAt(entries []*raftpb.Entry) (*cluster.View, error) {
 	view := m.fsm.Members()
 	for _, e := range entries {
-		if e.GetType() != raftpb.EntryType_EntryConfChange || e.GetIndex() <= m.fsm.Applied() || e.GetIndex() > index {
+		if e.GetType() != raftpb.EntryType_EntryConfChange || e.GetIndex() <= m.fsm.Applied() {
 			continue
 		}
 		cc := new(raftpb.ConfChange)
