@@ -168,12 +168,20 @@ func (s *Stream) replay(c *catchUp) {
 // had, of one read of the feed. It returns the last revision that it has seen
 // to, and false if it is no use to go on: the room is used up, or the feed has let
 // the next revision go.
+//
+// It stops at the hub's position. What lies above is the hub's to hand out, who
+// wakes the streams that it has given something, and no others.
 func (s *Stream) walk(c *catchUp, ix *index, from int64, room *int) (through int64, more bool) {
+	pos := s.hub.pos.Load()
 	groups, through, ok := s.hub.feed.read(from, c.groups)
 	if !ok {
 		return from - 1, false
 	}
+	through = max(min(through, pos), from-1)
 	for i := range groups {
+		if groups[i].revision > pos {
+			break
+		}
 		if *room <= 0 {
 			return groups[i].revision - 1, false
 		}

@@ -28,6 +28,19 @@ func TestStartRevisions(t *testing.T) {
 		"id=3 rev=13 put(a=x@12) put(a=x@13)")
 }
 
+// TestCatchingUpStopsAtTheHub has a watch catch up while a revision of its key is
+// published but not handed out. Whoever waits for that revision must be woken.
+func TestCatchingUpStopsAtTheHub(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.watch(one("other")) // else there is nobody to hand out to
+	w.put("a", "1")
+	w.publish(put("a", "2"))
+	s := w.watch(one("a").from(2))
+	w.expect(s, "id=0 rev=3 created", "id=0 rev=2 put(a=1@2)")
+	w.dispatch()
+	w.expect(s, "id=0 rev=3 put(a=2@3)")
+}
+
 func TestCatchUpFromHistory(t *testing.T) {
 	w := newWorld(t, Config{Window: 1}) // the feed holds one revision
 	for i := range 10 {

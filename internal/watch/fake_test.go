@@ -153,11 +153,13 @@ type world struct {
 	}
 	history *fakeHistory
 	hub     *Hub
+	// asleep are the streams whose reader has found nothing and waits to be woken.
+	asleep map[*Stream]bool
 }
 
 func newWorld(t *testing.T, c Config) *world {
 	t.Helper()
-	w := &world{t: t, history: newFakeHistory()}
+	w := &world{t: t, history: newFakeHistory(), asleep: map[*Stream]bool{}}
 	c.History = w.history
 	w.hub = NewHub(c)
 	return w
@@ -201,15 +203,26 @@ func (w *world) create(s *Stream, r CreateRequest) {
 	}
 }
 
-// poll returns the next message as a client decodes it, nil if there is none.
+// poll returns the next message as a client decodes it, nil if there is none. It
+// finds nothing in vain: a reader who sleeps when there is something for it, and
+// whom nobody has woken, fails the test.
 func (w *world) poll(s *Stream) *etcdserverpb.WatchResponse {
 	w.t.Helper()
+	select {
+	case <-s.wake:
+		w.asleep[s] = false
+	default:
+	}
 	r, err := s.poll(context.Background())
 	if err != nil {
 		w.t.Fatalf("poll: %v", err)
 	}
 	if r == nil {
+		w.asleep[s] = true
 		return nil
+	}
+	if w.asleep[s] {
+		w.t.Fatalf("there is something for a reader whom nobody has woken")
 	}
 	m, err := decode(r)
 	if err != nil {

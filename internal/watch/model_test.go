@@ -186,7 +186,7 @@ func TestModel(t *testing.T) {
 			span:      rapid.Int64Range(1, 40).Draw(t, "span"),
 			bytes:     rapid.Int64Range(1, 5000).Draw(t, "stretch bytes"),
 		}
-		w := &world{t: t, history: h, hub: hub}
+		w := &world{t: t, history: h, hub: hub, asleep: map[*Stream]bool{}}
 		var clients []*client
 		pick := func(t *rapid.T) *client {
 			if len(clients) == 0 {

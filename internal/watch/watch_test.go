@@ -129,6 +129,7 @@ func TestHalfDispatchedRevisionIsNotTaken(t *testing.T) {
 	s.enqueueLocked(s.watchers[0], &groups[0].events[1], &s.ready)
 	s.mu.Unlock()
 	w.hub.pos.Store(2)
+	s.nudge()
 	w.expect(s, "id=0 rev=2 put(a=1@2) put(b=1@2)")
 }
 
