@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	"bowline/internal/testkit"
 )
@@ -46,11 +47,13 @@ type player struct {
 	conns   []*grpc.ClientConn // one for each member
 	names   *names
 	streams map[string]*stream
+	// shown is the highest revision that each member has answered with.
+	shown []int64
 }
 
 // newPlayer connects, and learns what the members call themselves.
 func newPlayer(members []*testkit.Server) (*player, error) {
-	p := &player{members: members, names: newNames(), streams: map[string]*stream{}}
+	p := &player{members: members, names: newNames(), streams: map[string]*stream{}, shown: make([]int64, len(members))}
 	for i, m := range members {
 		conn, err := grpc.NewClient(m.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)))
@@ -101,4 +104,32 @@ func (p *player) close() {
 }
 
 // at is the connection that a step is for.
-func (p *player) at(s *step) *grpc.ClientConn { return p.conns[max(1, s.At)-1] }
+func (p *player) at(s *step) *grpc.ClientConn { return p.conns[s.member()] }
+
+// show remembers the revision of an answer of a member.
+func (p *player) show(member int, answer proto.Message) {
+	if a, ok := answer.(interface {
+		GetHeader() *etcdserverpb.ResponseHeader
+	}); ok {
+		p.shown[member] = max(p.shown[member], a.GetHeader().GetRevision())
+	}
+}
+
+// level waits until the member that a step is for has applied what others have
+// already answered with. Members may do that at different times, and a step such as
+// Status shows it, while the recording was made where they were all as far.
+func (p *player) level(s *step) error {
+	at := s.member()
+	highest := slices.Max(p.shown)
+	if p.shown[at] >= highest {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callPatience)
+	defer cancel()
+	read, err := etcdserverpb.NewKVClient(p.conns[at]).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte("\x00"), CountOnly: true})
+	if err != nil {
+		return fmt.Errorf("member %d does not get to revision %d: %w", at+1, highest, err)
+	}
+	p.show(at, read)
+	return nil
+}

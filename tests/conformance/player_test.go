@@ -34,12 +34,18 @@ func (p *player) perform(s *step) (object, error) {
 	case s.Restart > 0:
 		return nil, p.members[s.Restart-1].Restart()
 	case s.Open != "":
+		if err := p.level(s); err != nil {
+			return nil, err
+		}
 		opened, err := p.start(s)
 		if err == nil {
 			p.streams[s.Open] = opened
 		}
 		return nil, err
 	case s.Call != "":
+		if err := p.level(s); err != nil {
+			return nil, err
+		}
 		return p.call(s)
 	}
 	name := s.Send + s.Recv + s.Close + s.Cancel
@@ -114,6 +120,7 @@ func (p *player) callUnary(s *step, m *method) (b batch, err error) {
 	defer cancel()
 	response := m.newResponse()
 	if b.end = p.at(s).Invoke(ctx, m.path, request, response); b.end == nil {
+		p.show(s.member(), response)
 		b.messages, b.end = []proto.Message{response}, io.EOF
 	}
 	return b, nil

@@ -59,6 +59,9 @@ type step struct {
 	Expect json.RawMessage   `json:"expect"`
 }
 
+// member is the index of the member that a step is for.
+func (s *step) member() int { return max(1, s.At) - 1 }
+
 // answered tells whether the step has a result to compare.
 func (s *step) answered() bool { return s.Recv != "" || s.Call != "" && s.Open == "" }
 
