@@ -23,6 +23,16 @@ func parseURLs(s string) ([]url.URL, error) {
 	return slices.CompactFunc(all, func(a, b url.URL) bool { return a.String() == b.String() }), nil
 }
 
+// ParseURLs reads URLs with commas between them, with the checks of the server's flags.
+func ParseURLs(s string) ([]string, error) {
+	all, err := parseURLs(s)
+	words := make([]string, len(all))
+	for i := range all {
+		words[i] = all[i].String()
+	}
+	return words, err
+}
+
 func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {

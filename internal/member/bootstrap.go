@@ -46,10 +46,10 @@ func (m *Member) begin(ctx context.Context) (firstState, error) {
 
 // found makes the first state of a member of a new cluster.
 func (m *Member) found(ctx context.Context) (firstState, error) {
-	if err := checkInitial(ctx, &m.cfg); err != nil {
+	if err := m.cfg.initial().Check(ctx); err != nil {
 		return firstState{}, err
 	}
-	first := firstState{members: initialMembers(&m.cfg)}
+	first := firstState{members: m.cfg.initial().First()}
 	ids := make([]uint64, len(first.members))
 	for i := range first.members {
 		ids[i] = first.members[i].ID
@@ -102,7 +102,7 @@ func (m *Member) create(first firstState, options wal.Options) error {
 	if err := m.dir.markFormat(); err != nil {
 		return err
 	}
-	entries, err := firstEntries(first.members)
+	entries, err := cluster.FirstEntries(first.members)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (m *Member) askService(ctx context.Context) (string, error) {
 	urls := slices.Clone(m.cfg.AdvertisePeerURLs)
 	slices.Sort(urls)
 	found, err := discovery.Join(ctx, discovery.JoinConfig{
-		Service: m.cfg.Discovery, ID: cluster.MemberID(urls, m.cfg.InitialToken), Entry: nameEach(m.cfg.Name, urls), Logger: m.log,
+		Service: m.cfg.Discovery, ID: cluster.MemberID(urls, m.cfg.InitialToken), Entry: cluster.NameEach(m.cfg.Name, urls), Logger: m.log,
 	})
 	if err != nil {
 		return "", &DiscoveryError{m.cfg.Discovery.Token, m.cfg.Discovery.Endpoints, err}

@@ -21,7 +21,7 @@ const joinTimeout = 10 * time.Second
 // join finds out from the running members which cluster this is and who this member is
 // in it.
 func (m *Member) join(ctx context.Context) (firstState, error) {
-	if err := checkNames(&m.cfg); err != nil {
+	if err := m.cfg.initial().CheckNames(); err != nil {
 		return firstState{}, err
 	}
 	var urls []string
@@ -75,7 +75,7 @@ func matchMembers(ctx context.Context, cfg *Config, clusterID uint64, members []
 	if len(members) != len(cfg.InitialCluster) {
 		return nil, fail("member count is unequal")
 	}
-	ctx, cancel := context.WithTimeout(ctx, resolvePatience)
+	ctx, cancel := context.WithTimeout(ctx, cluster.ResolvePatience)
 	defer cancel()
 	taken := make(map[string]bool)
 	for i := range members {
@@ -96,11 +96,11 @@ func matchMembers(ctx context.Context, cfg *Config, clusterID uint64, members []
 // or else by where they lead.
 func matchOne(ctx context.Context, cfg *Config, m *cluster.Member, taken map[string]bool) (string, error) {
 	for name, urls := range cfg.InitialCluster {
-		if !taken[name] && slices.Equal(sorted(urls), sorted(m.PeerURLs)) {
+		if !taken[name] && slices.Equal(slices.Sorted(slices.Values(urls)), slices.Sorted(slices.Values(m.PeerURLs))) {
 			return name, nil
 		}
 	}
-	theirs, last := resolveAll(ctx, m.PeerURLs)
+	theirs, last := cluster.ResolveAll(ctx, m.PeerURLs)
 	if last != nil {
 		return "", last
 	}
@@ -108,12 +108,12 @@ func matchOne(ctx context.Context, cfg *Config, m *cluster.Member, taken map[str
 		if taken[name] {
 			continue
 		}
-		ours, err := resolveAll(ctx, urls)
+		ours, err := cluster.ResolveAll(ctx, urls)
 		if err != nil {
 			last = err
 			continue
 		}
-		if slices.Equal(sorted(ours), sorted(theirs)) {
+		if slices.Equal(slices.Sorted(slices.Values(ours)), slices.Sorted(slices.Values(theirs))) {
 			return name, nil
 		}
 	}

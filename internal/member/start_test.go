@@ -203,7 +203,7 @@ func TestAnUnfinishedFirstStartIsBegunAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fsm.Bootstrap(e, initialMembers(&cfg), fsm.Position{Index: 1, Term: 1}); err != nil {
+	if err := fsm.Bootstrap(e, cfg.initial().First(), fsm.Position{Index: 1, Term: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(e.Close(), d.markFormat(), d.close()); err != nil {
