@@ -4,6 +4,7 @@ GO       ?= go
 FUZZTIME ?= 30s
 BENCH    ?= .
 DURATION ?= 10m
+MEMBERS  ?= 3
 NET      ?= $(if $(filter 0,$(shell id -u)),namespaces,proxy)
 SEEDS    ?= 1000
 FROM     ?= 1
@@ -46,7 +47,7 @@ fuzz: ## each fuzz target for FUZZTIME
 
 chaos: ## real processes under faults for DURATION; as root in network namespaces, which need iproute2
 	@[ $(NET) = proxy ] || { command -v ip && command -v tc; } >/dev/null || apt-get install -y iproute2
-	BOWLINE_CHAOS=$(DURATION) BOWLINE_CHAOS_NET=$(NET) $(GO) test ./tests/chaos -run 'TestChaos$$' -count=1 -timeout 48h -v
+	BOWLINE_CHAOS=$(DURATION) BOWLINE_CHAOS_NET=$(NET) BOWLINE_CHAOS_MEMBERS=$(MEMBERS) $(GO) test ./tests/chaos -run 'TestChaos$$' -count=1 -timeout 48h -v
 
 bench: ## benchmarks whose names match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...

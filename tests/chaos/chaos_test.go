@@ -11,7 +11,7 @@ import (
 
 // TestShort is one fault of each important kind.
 func TestShort(t *testing.T) {
-	w := newWorld(t, seed(t), newProxies(), t.TempDir(), "--heartbeat-interval", "50", "--election-timeout", "500")
+	w := newWorld(t, seed(t), etcd.Path(t), 3, newProxies(), t.TempDir(), "--heartbeat-interval", "50", "--election-timeout", "500")
 	if err := w.play([]deed{
 		to("kill -9 of the leader", leads, killed),
 		to("a pause of the leader", leads, paused),
@@ -38,12 +38,14 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, dir := allDeeds, t.TempDir()
+	dir := t.TempDir()
+	all := slices.Concat(allDeeds, clockDeeds)
 	if mountSmallDisk(t, dir) {
-		all = append(slices.Clone(all), deed{"a full disk", fullDisk})
+		all = append(all, deed{"a full disk", fullDisk})
 	}
 	all = chosen(t, all)
-	w := newWorld(t, seed(t), chosenNetwork(t), dir)
+	program, network := withClocks(t, chosenNetwork(t))
+	w := newWorld(t, seed(t), program, members(t), network, dir)
 	for rounds := 0; rounds == 0 || time.Since(w.began) < duration; rounds++ {
 		var deeds []deed
 		for range deedsPerRound {
@@ -66,6 +68,18 @@ func seed(t *testing.T) uint64 {
 		}
 	}
 	t.Logf("seed %d", n)
+	return n
+}
+
+// members is how many a long run has: three if nothing was asked for.
+func members(t *testing.T) int {
+	n := 3
+	if text := os.Getenv("BOWLINE_CHAOS_MEMBERS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return n
 }
 

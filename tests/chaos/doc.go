@@ -3,7 +3,8 @@
 //
 // The clients put, compare-and-swap, delete and read keys, watch them, and keep
 // leases alive. Members are killed, paused, restarted, replaced, cut off from each
-// other, slowed down. In the end every member must show the same history, and
+// other, slowed down; their clocks jump. In the end every member must show the same
+// history, and
 //
 //   - each key's operations are linearizable (porcupine), writes of unknown outcome
 //     included, and in the order of real time across keys;
@@ -22,8 +23,10 @@
 //	BOWLINE_CHAOS=10m        how long TestChaos runs, in rounds
 //	BOWLINE_CHAOS_SEED=N     draw the same faults again; timing stays the system's
 //	BOWLINE_CHAOS_DEEDS=disk only the faults whose names contain this
+//	BOWLINE_CHAOS_MEMBERS=5  how many members TestChaos has, 3 by default
 //	BOWLINE_CHAOS_NET=...    "proxy" (the default) or "namespaces" (needs root and ip)
 //	BOWLINE_CHAOS_DIR=DIR    where histories and logs go on failure
 //	BOWLINE_FAILOVERS=100    how often TestFailover kills the leader
-//	BOWLINE_ETCD=PATH        use this server instead of ./cmd/etcd
+//	BOWLINE_ETCD=PATH        use this server instead of ./cmd/etcd; not in TestChaos, which builds one
+//	                         with failpoints, since clocks jump there
 package chaos

@@ -95,7 +95,7 @@ func (k *keeper) keep(ctx context.Context, c *client) error {
 	case resp.TTL > 0:
 		k.alive = sent
 		k.count(&k.kept)
-	case time.Since(k.alive) < leaseTTL-leaseMargin:
+	case k.mustLive():
 		k.blame(fmt.Errorf("%s: lease %x is gone by %s, %v after it was kept alive", k.key, k.lease, c.member.Name, time.Since(k.alive)))
 	default:
 		k.lease = 0 // nobody could keep it alive for so long; begin again
@@ -111,9 +111,14 @@ func (k *keeper) look(ctx context.Context, c *client) {
 	}
 	if len(resp.Kvs) > 0 {
 		k.count(&k.looks)
-	} else if since := time.Since(k.alive); since < leaseTTL-leaseMargin {
-		k.blame(fmt.Errorf("%s is gone by %s at revision %d, %v after its lease %x was kept alive", k.key, c.member.Name, resp.Header.Revision, since, k.lease))
+	} else if k.mustLive() {
+		k.blame(fmt.Errorf("%s is gone by %s at revision %d, %v after its lease %x was kept alive", k.key, c.member.Name, resp.Header.Revision, time.Since(k.alive), k.lease))
 	}
+}
+
+// mustLive tells whether the lease cannot have expired.
+func (k *keeper) mustLive() bool {
+	return time.Since(k.alive) < leaseTTL-leaseMargin && !k.clocks.jumpedSince(k.alive)
 }
 
 func (k *keeper) count(n *int) {

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"bowline/internal/testkit"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -35,6 +33,7 @@ type load struct {
 	conns    []*client
 	watchers []*watcher
 	leases   []*keeper
+	clocks   *clocks      // nil if they do not jump
 	calls    atomic.Int64 // decides which keys are in use
 	acks     atomic.Int64
 	stop     context.CancelFunc // ends clients and keepers
@@ -43,14 +42,15 @@ type load struct {
 	watching sync.WaitGroup
 }
 
-// startLoad starts clients that use keys below prefix, and watchers from a
-// revision on.
-func startLoad(members []*testkit.Server, prefix string, from int64, seed uint64) (*load, error) {
-	conns, err := dialAll(members)
+// startLoad starts clients of a world's members that use keys below prefix, and
+// watchers from a revision on.
+func startLoad(w *world, prefix string, from int64, seed uint64) (*load, error) {
+	conns, err := dialAll(w.cluster.Members)
 	if err != nil {
 		return nil, err
 	}
 	l := &load{history: &history{began: time.Now()}, prefix: prefix, conns: conns}
+	l.clocks, _ = w.network.(*clocks)
 	all, stopAll := context.WithCancel(context.Background())
 	ctx, stop := context.WithCancel(all)
 	l.stop, l.stopAll = stop, stopAll

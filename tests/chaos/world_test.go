@@ -43,14 +43,14 @@ type world struct {
 	round   int
 }
 
-// newWorld starts a cluster of three below dir.
-func newWorld(t *testing.T, seed uint64, net network, dir string, flags ...string) *world {
+// newWorld starts a cluster of n members of a program below dir.
+func newWorld(t *testing.T, seed uint64, program string, n int, net network, dir string, flags ...string) *world {
 	t.Cleanup(func() {
 		if err := net.close(); err != nil {
 			t.Error(err)
 		}
 	})
-	c, err := testkit.StartClusterOn(net, etcd.Path(t), dir, 3, &ports, flags...)
+	c, err := testkit.StartClusterOn(net, program, dir, n, &ports, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func (w *world) play(deeds []deed) error {
 	if err != nil {
 		return err
 	}
-	l, err := startLoad(w.cluster.Members, prefix, from, w.rng.Uint64())
+	l, err := startLoad(w, prefix, from, w.rng.Uint64())
 	if err != nil {
 		return err
 	}
