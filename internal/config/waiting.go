@@ -9,16 +9,10 @@ var waiting = map[string]string{
 	"compaction-batch-limit":    "compaction at a set pace",
 	"compaction-sleep-interval": "compaction at a set pace",
 	"enable-grpc-gateway":       "the JSON gateway",
-	"auth-token":                waitsForAuth,
-	"auth-token-ttl":            waitsForAuth,
-	"bcrypt-cost":               waitsForAuth,
 	"unsafe-no-fsync":           "running without syncs",
 }
 
-const (
-	waitsForAuth = "access control"
-	waitsForTLS  = "TLS"
-)
+const waitsForTLS = "TLS"
 
 // waitsFor is the capability that a setting waits for, "" if there is none.
 func waitsFor(s *setting) string {

@@ -141,12 +141,21 @@ func writeRecords(tx *bolt.Tx, x *fsm.Export) error {
 	for _, id := range x.Members.RemovedIDs() {
 		add("members_removed", fmt.Appendf(nil, "%x", id), []byte("removed"))
 	}
-	add("auth", []byte("authEnabled"), []byte{0})
+	enabled := []byte{0}
+	if x.AuthEnabled {
+		enabled[0] = 1
+	}
+	add("auth", []byte("authEnabled"), enabled)
 	add("auth", []byte("authRevision"), u64(x.AuthRevision))
 	for _, user := range x.Users {
 		v, err := proto.Marshal(user)
 		errs = append(errs, err)
 		add("authUsers", user.Name, v)
+	}
+	for _, role := range x.Roles {
+		v, err := proto.Marshal(role)
+		errs = append(errs, err)
+		add("authRoles", role.Name, v)
 	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"bowline/internal/auth"
 	"bowline/internal/engine"
 	"bowline/internal/mvcc"
 	"bowline/internal/wire"
@@ -81,7 +82,7 @@ func (f *FSM) applyGroup(entries []*raftpb.Entry, conf ConfChanger) (int, error)
 		if err != nil {
 			return n, err
 		}
-		alone, own := needsOwnGroup(e, req)
+		alone, own := f.needsOwnGroup(e, req)
 		if alone && g != nil {
 			break
 		}
@@ -116,13 +117,20 @@ func groupLen(g *group) int {
 
 // needsOwnGroup tells whether an entry must be the only one of its group,
 // because it reads ranges or published state, and whether its reads must see its
-// own writes.
-func needsOwnGroup(e *raftpb.Entry, req *pb.InternalRaftRequest) (alone, own bool) {
+// own writes. The rules of access only change in such a group.
+func (f *FSM) needsOwnGroup(e *raftpb.Entry, req *pb.InternalRaftRequest) (alone, own bool) {
 	switch {
 	case e.GetType() != raftpb.EntryType_EntryNormal:
 		return true, false
 	case req == nil:
 		return false, false
+	case auth.Applies(req):
+		return true, false
+	case f.asksForLease(req):
+		if req.Txn != nil {
+			_, own = mvcc.TxnReads(req.Txn)
+		}
+		return true, own
 	case req.DeleteRange != nil:
 		return len(req.DeleteRange.RangeEnd) > 0, false
 	case req.Txn != nil:
@@ -142,8 +150,12 @@ func (f *FSM) decode(e *raftpb.Entry) (*pb.InternalRaftRequest, error) {
 	if e.GetType() != raftpb.EntryType_EntryNormal || len(e.GetData()) == 0 {
 		return nil, nil
 	}
-	if field, raw, id, ok := wire.SplitRequest(e.GetData()); ok && field == fieldPut && wire.DecodePut(raw, &f.put) == nil {
-		f.request.Put, f.request.ID = &f.put, id
+	if p, ok := wire.SplitRequest(e.GetData()); ok && p.Field == fieldPut && wire.DecodePut(p.Request, &f.put) == nil {
+		f.header.ID, f.header.AuthRevision = p.ID, p.AuthRevision
+		if f.header.Username != string(p.User) {
+			f.header.Username = string(p.User)
+		}
+		f.request.Put, f.request.Header = &f.put, &f.header
 		return &f.request, nil
 	}
 	req := new(pb.InternalRaftRequest)
@@ -168,7 +180,7 @@ func (f *FSM) applyEntry(g *group, e *raftpb.Entry, req *pb.InternalRaftRequest)
 		id = req.GetHeader().GetID()
 	}
 	// gofail: var beforeApplyOneEntryNormal struct{}
-	r, err := f.applyRequest(g, req)
+	r, err := f.applyRequest(g, req, e.GetIndex())
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"maps"
 	"slices"
 
 	"bowline/internal/cluster"
@@ -10,7 +9,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/protobuf/proto"
 )
 
 // Export is the whole replicated state at one applied index, for whoever writes
@@ -25,8 +23,11 @@ type Export struct {
 	Members             *cluster.View
 	Alarms              []*pb.AlarmMember
 	ClusterVersion      string
-	AuthRevision        uint64
-	Users               []*authpb.User
+	// AuthEnabled, AuthRevision, Users and Roles are the rules of access.
+	AuthEnabled  bool
+	AuthRevision uint64
+	Users        []*authpb.User
+	Roles        []*authpb.Role
 }
 
 // Export captures the state between two groups.
@@ -35,11 +36,16 @@ func (f *FSM) Export() *Export {
 	defer f.mu.Unlock()
 	x := &Export{
 		Position: f.position, Keys: f.engine.NewSnapshot(), Leases: slices.Collect(f.leases.All()),
-		Members: f.Members(), Alarms: f.Alarms(), ClusterVersion: f.ClusterVersion(), AuthRevision: f.auth.revision,
+		Members: f.Members(), Alarms: f.Alarms(), ClusterVersion: f.ClusterVersion(),
 	}
 	x.Scheduled, x.Finished = f.store.CompactionMarks()
-	for _, name := range slices.Sorted(maps.Keys(f.auth.users)) {
-		x.Users = append(x.Users, proto.Clone(f.auth.users[name]).(*authpb.User))
+	rules := f.Rules()
+	x.AuthEnabled, x.AuthRevision = rules.Enabled, rules.Revision
+	for _, name := range rules.UserNames() {
+		x.Users = append(x.Users, rules.User(name))
+	}
+	for _, name := range rules.RoleNames() {
+		x.Roles = append(x.Roles, rules.Role(name))
 	}
 	return x
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bowline/internal/auth"
 	"bowline/internal/cluster"
 	"bowline/internal/engine"
 	"bowline/internal/lease"
@@ -52,6 +53,10 @@ type Config struct {
 	// MembersChanged is told of the member list after each change of it. It may be
 	// nil.
 	MembersChanged func(*cluster.View)
+	// Tokens is told what becomes of tokens, and RulesChanged of each change of the
+	// rules of access. Both may be nil.
+	Tokens       Tokens
+	RulesChanged func(*auth.Rules)
 	// Fatal is called when the background work cannot go on.
 	Fatal func(error)
 	// Elapsed is a monotonic clock, for measuring alone: what is written never
@@ -77,9 +82,9 @@ type FSM struct {
 	waiting atomic.Int32
 	// position is the last applied entry; mu guards it.
 	position Position
-	auth     authState // mu guards it
-	// put and request are what decode reuses for puts; only Apply uses them.
+	// put, header and request are what decode reuses for puts; only Apply uses them.
 	put     pb.PutRequest
+	header  pb.RequestHeader
 	request pb.InternalRaftRequest
 	// physical are those who wait for the removal up to a revision; mu guards it.
 	physical []physicalWaiter
@@ -87,12 +92,12 @@ type FSM struct {
 	applied atomic.Uint64
 	// unflushed is the size of the entries applied since the last flush began.
 	unflushed atomic.Int64
-	// authRevision is that of auth, for those who do not write.
-	authRevision atomic.Uint64
-	members      atomic.Pointer[cluster.View]
-	alarms       atomic.Pointer[[]*pb.AlarmMember]
-	version      atomic.Pointer[string]
-	stats        *Stats
+	// rules change only while nothing else is in a group.
+	rules   atomic.Pointer[auth.Rules]
+	members atomic.Pointer[cluster.View]
+	alarms  atomic.Pointer[[]*pb.AlarmMember]
+	version atomic.Pointer[string]
+	stats   *Stats
 
 	compact chan struct{}
 	stop    context.CancelFunc
@@ -187,7 +192,10 @@ func (f *FSM) Check(ctx context.Context) error {
 	if err := f.store.Check(ctx); err != nil {
 		return err
 	}
-	return f.checkLeases()
+	if err := f.checkLeases(); err != nil {
+		return err
+	}
+	return f.checkRules()
 }
 
 // checkLeases compares the lease records and attachments with the leases in use.

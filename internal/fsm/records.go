@@ -10,9 +10,7 @@ import (
 	"bowline/internal/engine"
 	"bowline/internal/lease"
 
-	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/protobuf/proto"
 )
 
 // Names of meta records, beside those of mvcc.
@@ -21,6 +19,7 @@ const (
 	metaClusterVersion = "clusterVersion"
 	metaDowngrade      = "downgrade"
 	metaAuth           = "auth"
+	metaAuthEnabled    = "auth-enabled"
 )
 
 // Prefixes of record bodies in the classes that hold more than one kind.
@@ -28,6 +27,7 @@ const (
 	memberPresent = "m/"
 	memberRemoved = "r/"
 	authUser      = "u/"
+	authRole      = "r/"
 )
 
 func metaKey(name string) []byte { return engine.Key(engine.ClassMeta, []byte(name)) }
@@ -77,7 +77,7 @@ func alarmKey(a *pb.AlarmMember) []byte {
 	return engine.Key(engine.ClassAlarm, binary.BigEndian.AppendUint32(body, uint32(a.Alarm)))
 }
 
-func userKey(name string) []byte { return engine.Key(engine.ClassAuth, []byte(authUser+name)) }
+func authKey(prefix, name string) []byte { return engine.Key(engine.ClassAuth, []byte(prefix+name)) }
 
 // each calls f with the body and value of every record of a class.
 func each(e *engine.Engine, class engine.Class, f func(body, value []byte) error) error {
@@ -143,35 +143,6 @@ func loadAlarms(e *engine.Engine) ([]*pb.AlarmMember, error) {
 		return nil
 	})
 	return alarms, err
-}
-
-// authState is what is kept of users until access control is built.
-type authState struct {
-	revision uint64
-	users    map[string]*authpb.User
-}
-
-func loadAuth(e *engine.Engine) (authState, error) {
-	s := authState{revision: 1, users: make(map[string]*authpb.User)}
-	v, err := e.Get(metaKey(metaAuth))
-	switch {
-	case errors.Is(err, engine.ErrNotFound):
-	case err != nil:
-		return s, fmt.Errorf("fsm: read the auth revision: %w", err)
-	case len(v) != 8:
-		return s, fmt.Errorf("fsm: damaged auth revision %x", v)
-	default:
-		s.revision = binary.BigEndian.Uint64(v)
-	}
-	err = each(e, engine.ClassAuth, func(_, value []byte) error {
-		u := new(authpb.User)
-		if err := proto.Unmarshal(value, u); err != nil {
-			return fmt.Errorf("fsm: damaged user record: %w", err)
-		}
-		s.users[string(u.Name)] = u
-		return nil
-	})
-	return s, err
 }
 
 // leaseOf is the lease in an attachment's body.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"bowline/internal/auth"
 	"bowline/internal/cluster"
 	"bowline/internal/engine"
 	"bowline/internal/lease"
@@ -20,7 +21,7 @@ type loaded struct {
 	leases   []lease.Lease
 	members  *cluster.View
 	alarms   []*pb.AlarmMember
-	auth     authState
+	rules    *auth.Rules
 	version  string
 }
 
@@ -42,7 +43,7 @@ func load(e *engine.Engine, o mvcc.Options) (l loaded, err error) {
 	if l.alarms, err = loadAlarms(e); err != nil {
 		return l, err
 	}
-	if l.auth, err = loadAuth(e); err != nil {
+	if l.rules, err = loadRules(e); err != nil {
 		return l, err
 	}
 	version, err := e.Get(metaKey(metaClusterVersion))
@@ -58,8 +59,7 @@ func (f *FSM) take(l loaded) {
 	f.leases.Load(slices.Values(l.leases))
 	f.members.Store(l.members)
 	f.alarms.Store(&l.alarms)
-	f.auth = l.auth
-	f.authRevision.Store(l.auth.revision)
+	f.rules.Store(l.rules)
 	f.version.Store(&l.version)
 	f.position = l.position
 	f.applied.Store(l.position.Index)
@@ -95,6 +95,13 @@ func (f *FSM) Replace(next *engine.Engine, commit func() error) error {
 	f.store.Adopt(l.store, func() { f.engine.Adopt(next) })
 	f.take(l)
 	f.unflushed.Store(0)
+	if f.cfg.Tokens != nil {
+		// What has ended tokens may be among the entries that are passed over.
+		f.cfg.Tokens.EndAll()
+	}
+	if f.cfg.RulesChanged != nil {
+		f.cfg.RulesChanged(l.rules)
+	}
 	if f.cfg.MembersChanged != nil {
 		f.cfg.MembersChanged(l.members)
 	}

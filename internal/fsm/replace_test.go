@@ -53,7 +53,7 @@ func inMemory(f *FSM) map[string]any {
 	return map[string]any{
 		"position": f.position, "applied": f.Applied(), "leases": leases, "members": f.Members().Members(),
 		"removed": f.Members().RemovedIDs(), "alarms": fmt.Sprint(f.Alarms()), "version": f.ClusterVersion(),
-		"auth": fmt.Sprint(f.auth), "auth revision": f.authRevision.Load(), "current": current, "compacted": compacted,
+		"users": fmt.Sprint(f.Rules().UserNames(), f.Rules().RoleNames()), "auth revision": f.AuthRevision(), "current": current, "compacted": compacted,
 		"scheduled": scheduled, "finished": finished, "keys": f.store.Keys(), "hashes": len(f.store.CompactionHashes()),
 	}
 }

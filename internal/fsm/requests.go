@@ -1,20 +1,18 @@
 package fsm
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
+	"bowline/internal/auth"
 	"bowline/internal/cluster"
 	"bowline/internal/engine"
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
 	"bowline/internal/wire"
 
-	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/membershippb"
 	"go.etcd.io/raft/v3/raftpb"
@@ -26,9 +24,6 @@ import (
 var (
 	ErrCorrupt       = errors.New("etcdserver: corrupt cluster")
 	ErrNoSpace       = errors.New("etcdserver: mvcc: database space exceeded")
-	ErrUserEmpty     = errors.New("etcdserver: user name is empty")
-	ErrUserExists    = errors.New("etcdserver: user name already exists")
-	ErrBadAuth       = errors.New("etcdserver: invalid auth management")
 	ErrUnknownAction = errors.New("etcdserver: unknown alarm action")
 	// ErrUnsupported refuses a request whose feature this version does not
 	// build yet; it is proposed by nobody, but may stand in a log.
@@ -37,12 +32,18 @@ var (
 
 // applyRequest applies one request. A refusal is in the result; an error means
 // that this member cannot go on.
-func (f *FSM) applyRequest(g *group, req *pb.InternalRaftRequest) (Result, error) {
+func (f *FSM) applyRequest(g *group, req *pb.InternalRaftRequest, index uint64) (Result, error) {
 	if err := f.refusedByAlarm(req); err != nil {
 		return Result{Err: err}, nil
 	}
+	err := f.refusedByRules(req)
+	if auth.Refused(err) {
+		return Result{Err: err}, nil
+	}
+	if err != nil {
+		return Result{}, err
+	}
 	var body []byte
-	var err error
 	switch {
 	case req.Put != nil:
 		body, err = g.kv.Put(req.Put)
@@ -61,8 +62,8 @@ func (f *FSM) applyRequest(g *group, req *pb.InternalRaftRequest) (Result, error
 		err = f.applyLeaseCheckpoint(g, req.LeaseCheckpoint)
 	case req.Alarm != nil:
 		body, err = f.applyAlarm(g, req.Alarm)
-	case req.AuthUserAdd != nil:
-		err = f.applyUserAdd(g, req.AuthUserAdd)
+	case auth.Applies(req):
+		body, err = f.applyAuth(g, req, index)
 	case req.ClusterVersionSet != nil:
 		err = f.applyClusterVersion(g, req.ClusterVersionSet.Ver)
 	case req.ClusterMemberAttrSet != nil:
@@ -84,13 +85,13 @@ func refusal(err error) bool {
 	for _, r := range []error{
 		mvcc.ErrCompacted, mvcc.ErrFutureRevision, mvcc.ErrKeyNotFound, mvcc.ErrLeaseNotFound,
 		lease.ErrExists, lease.ErrNotFound, lease.ErrTTLTooLarge,
-		ErrCorrupt, ErrNoSpace, ErrUserEmpty, ErrUserExists, ErrBadAuth, ErrUnknownAction, ErrUnsupported,
+		ErrCorrupt, ErrNoSpace, ErrUnknownAction, ErrUnsupported,
 	} {
 		if errors.Is(err, r) {
 			return true
 		}
 	}
-	return false
+	return auth.Refused(err)
 }
 
 // refusedByAlarm tells what the raised alarms forbid.
@@ -244,49 +245,6 @@ func findAlarm(alarms []*pb.AlarmMember, want *pb.AlarmMember) int {
 	return slices.IndexFunc(alarms, func(a *pb.AlarmMember) bool {
 		return a.MemberID == want.MemberID && a.Alarm == want.Alarm
 	})
-}
-
-// applyUserAdd stores a user. The password was hashed before the proposal.
-func (f *FSM) applyUserAdd(g *group, req *pb.AuthUserAddRequest) error {
-	if req.Name == "" {
-		return ErrUserEmpty
-	}
-	if f.auth.users[req.Name] != nil {
-		return ErrUserExists
-	}
-	u := &authpb.User{Name: []byte(req.Name), Options: req.Options}
-	if u.Options == nil {
-		u.Options = &authpb.UserAddOptions{}
-	}
-	if !u.Options.NoPassword {
-		hash, err := base64.StdEncoding.DecodeString(req.HashedPassword)
-		if err != nil {
-			return ErrBadAuth
-		}
-		u.Password = hash
-	}
-	record, err := proto.Marshal(u)
-	if err != nil {
-		return err
-	}
-	f.auth.users[req.Name] = u
-	f.auth.revision++
-	revision := f.auth.revision
-	g.after = append(g.after, func() { f.authRevision.Store(revision) })
-	if err := set(g.kv.Batch(), userKey(req.Name), record); err != nil {
-		return err
-	}
-	return set(g.kv.Batch(), metaKey(metaAuth), binary.BigEndian.AppendUint64(nil, f.auth.revision))
-}
-
-// AuthRevision counts the changes of users and roles, from 1.
-func (f *FSM) AuthRevision() uint64 { return f.authRevision.Load() }
-
-// HasUser tells whether a user of this name is stored.
-func (f *FSM) HasUser(name string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.auth.users[name] != nil
 }
 
 func (f *FSM) applyClusterVersion(g *group, version string) error {

@@ -74,6 +74,13 @@ type Config struct {
 	// client ports may have; none, or *, means all.
 	CORS, HostWhitelist []string
 
+	// AuthToken is the kind of tokens, as --auth-token has it, and TokenTTL for how long
+	// simple ones live; "" is none, which leaves certificates. BcryptCost is the cost of
+	// hashing passwords; 0 is bcrypt's default.
+	AuthToken  string
+	TokenTTL   time.Duration
+	BcryptCost int
+
 	// EnablePprof serves /debug/pprof on the client port.
 	EnablePprof bool
 	// ExtensiveMetrics adds histograms of call latencies.

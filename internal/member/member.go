@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bowline/internal/auth"
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
 	"bowline/internal/httpapi"
@@ -40,6 +41,7 @@ type Member struct {
 	node   *node.Node
 	hub    *watch.Hub
 	server *server.Server
+	tokens auth.Tokens
 	rpc    *rpc.Service
 	front  *front
 	api    *httpapi.API
@@ -118,6 +120,9 @@ func (m *Member) fail(err error) {
 func (m *Member) start(ctx context.Context) error {
 	var err error
 	if m.front, err = bind(&m.cfg); err != nil {
+		return err
+	}
+	if m.tokens, err = auth.ParseTokens(m.cfg.AuthToken, m.cfg.TokenTTL, m.log); err != nil {
 		return err
 	}
 	if m.dir, err = openDataDir(&m.cfg); err != nil {
@@ -260,6 +265,7 @@ func (m *Member) serverConfig() server.Config {
 		QuotaBytes: m.cfg.QuotaBytes, Engine: m.engine, LeaseClock: lease.NewKeeper(lease.Config{Retry: requestTimeout(&m.cfg)}), Logger: m.log,
 		Peers: m.peerClient(), ActiveSince: m.activeSince, StrictReconfig: m.cfg.StrictReconfig,
 		CorruptCheck: m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
+		Credentials: rpc.Caller(false), Tokens: m.tokens, BcryptCost: m.cfg.BcryptCost,
 	}
 	dir := m.dir.member
 	if usage, err := m.cfg.FS.GetDiskUsage(dir); err == nil {
@@ -285,7 +291,7 @@ func (m *Member) fsmConfig() fsm.Config {
 		MinLeaseTTL: lease.MinTTL(m.cfg.electionTimeout()), MaxLearners: m.cfg.MaxLearners, MembersChanged: m.membersChanged,
 		Deliver: m.server.Deliver, Publish: m.publish,
 		LeaseGranted: m.server.LeaseGranted, LeaseRevoked: m.server.LeaseRevoked, EmptyEntry: m.server.EmptyEntry,
-		Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply, Logger: m.log,
+		Tokens: m.server, Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	}
 }
 

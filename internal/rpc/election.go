@@ -138,11 +138,11 @@ func (e *electionService) observe(ctx context.Context, name []byte, send func(*e
 // awaitSomebody returns when a key was put under name at or after a revision.
 func (e *electionService) awaitSomebody(ctx context.Context, name []byte, from int64) error {
 	prefix := append(append([]byte(nil), name...), '/')
-	w := e.queue.hub.NewStream()
-	defer w.Close()
-	if err := w.Create(ctx, watch.CreateRequest{Key: prefix, End: prefixEnd(prefix), StartRevision: from, NoDelete: true}); err != nil {
+	w, err := e.queue.watch(ctx, watch.CreateRequest{Key: prefix, End: prefixEnd(prefix), StartRevision: from, NoDelete: true})
+	if err != nil {
 		return err
 	}
+	defer w.Close()
 	for {
 		r, err := w.Next(ctx)
 		if err != nil {
@@ -157,11 +157,11 @@ func (e *electionService) awaitSomebody(ctx context.Context, name []byte, from i
 // followLeader sends what the leader proclaims until its key is deleted.
 func (e *electionService) followLeader(ctx context.Context, leader *mvccpb.KeyValue, from int64,
 	send func(*electionpb.LeaderResponse) error) error {
-	w := e.queue.hub.NewStream()
-	defer w.Close()
-	if err := w.Create(ctx, watch.CreateRequest{Key: leader.Key, StartRevision: from}); err != nil {
+	w, err := e.queue.watch(ctx, watch.CreateRequest{Key: leader.Key, StartRevision: from})
+	if err != nil {
 		return err
 	}
+	defer w.Close()
 	for {
 		r, err := w.Next(ctx)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	access "bowline/internal/auth"
 	"bowline/internal/cluster"
 	"bowline/internal/fsm"
 	"bowline/internal/lease"
@@ -41,11 +42,28 @@ var errorCodes = []struct {
 	{lease.ErrNotPrimary, codes.Unknown},
 	{fsm.ErrNoSpace, codes.ResourceExhausted},
 	{fsm.ErrCorrupt, codes.DataLoss},
-	{fsm.ErrUserEmpty, codes.InvalidArgument},
-	{fsm.ErrUserExists, codes.FailedPrecondition},
-	{fsm.ErrBadAuth, codes.InvalidArgument},
+	{access.ErrRootUserMissing, codes.FailedPrecondition},
+	{access.ErrRootRoleMissing, codes.FailedPrecondition},
+	{access.ErrUserExists, codes.FailedPrecondition},
+	{access.ErrUserEmpty, codes.InvalidArgument},
+	{access.ErrUserNotFound, codes.FailedPrecondition},
+	{access.ErrRoleExists, codes.FailedPrecondition},
+	{access.ErrRoleNotFound, codes.FailedPrecondition},
+	{access.ErrRoleEmpty, codes.InvalidArgument},
+	{access.ErrFailed, codes.InvalidArgument},
+	{access.ErrNoPassword, codes.Unknown},
+	{access.ErrPermissionNotGiven, codes.InvalidArgument},
+	{access.ErrDenied, codes.PermissionDenied},
+	{access.ErrRoleNotGranted, codes.FailedPrecondition},
+	{access.ErrPermissionNotGranted, codes.FailedPrecondition},
+	{access.ErrNotEnabled, codes.FailedPrecondition},
+	{access.ErrOldRevision, codes.InvalidArgument},
+	{access.ErrInvalidToken, codes.Unauthenticated},
+	{access.ErrInvalidManagement, codes.InvalidArgument},
+	{access.ErrPasswordTooLong, codes.Unknown},
+	{access.ErrVerifyOnly, codes.Unknown},
+	{access.ErrBusy, codes.Unknown},
 	{fsm.ErrUnsupported, codes.Unimplemented},
-	{server.ErrPasswordTooLong, codes.Unknown},
 	{server.ErrNoLeader, codes.Unavailable},
 	{server.ErrNotLeader, codes.FailedPrecondition},
 	{server.ErrLeaderChanged, codes.Unavailable},
@@ -60,8 +78,6 @@ var errorCodes = []struct {
 	{server.ErrUnknownMethod, codes.Unknown},
 	{server.ErrBadAlarmAction, codes.InvalidArgument},
 	{fsm.ErrUnknownAction, codes.InvalidArgument},
-	{server.ErrRootUserMissing, codes.FailedPrecondition},
-	{server.ErrAuthNotEnabled, codes.FailedPrecondition},
 	{server.ErrMemberNotFound, codes.NotFound},
 	{server.ErrNotLearner, codes.FailedPrecondition},
 	{server.ErrBadMemberURLs, codes.InvalidArgument},

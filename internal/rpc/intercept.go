@@ -51,7 +51,7 @@ func (m *member) admit(ctx context.Context, kind string, method string, req any)
 	if requiresLeader(ctx) && !m.Server.HasLeader() {
 		return toStatus(server.ErrNoLeader)
 	}
-	return nil
+	return m.authorize(ctx, method, req)
 }
 
 // serializable is what a learner may answer.

@@ -86,7 +86,24 @@ var requestKinds = map[string]string{
 	"/etcdserverpb.Lease/LeaseGrant":  "LeaseGrant",
 	"/etcdserverpb.Lease/LeaseRevoke": "LeaseRevoke",
 	"/etcdserverpb.Maintenance/Alarm": "Alarm",
-	"/etcdserverpb.Auth/UserAdd":      "AuthUserAdd",
+
+	"/etcdserverpb.Auth/AuthEnable":           "AuthEnable",
+	"/etcdserverpb.Auth/AuthDisable":          "AuthDisable",
+	"/etcdserverpb.Auth/AuthStatus":           "AuthStatus",
+	"/etcdserverpb.Auth/Authenticate":         "Authenticate",
+	"/etcdserverpb.Auth/UserAdd":              "AuthUserAdd",
+	"/etcdserverpb.Auth/UserDelete":           "AuthUserDelete",
+	"/etcdserverpb.Auth/UserChangePassword":   "AuthUserChangePassword",
+	"/etcdserverpb.Auth/UserGrantRole":        "AuthUserGrantRole",
+	"/etcdserverpb.Auth/UserGet":              "AuthUserGet",
+	"/etcdserverpb.Auth/UserRevokeRole":       "AuthUserRevokeRole",
+	"/etcdserverpb.Auth/UserList":             "AuthUserList",
+	"/etcdserverpb.Auth/RoleAdd":              "AuthRoleAdd",
+	"/etcdserverpb.Auth/RoleGrantPermission":  "AuthRoleGrantPermission",
+	"/etcdserverpb.Auth/RoleGet":              "AuthRoleGet",
+	"/etcdserverpb.Auth/RoleRevokePermission": "AuthRoleRevokePermission",
+	"/etcdserverpb.Auth/RoleDelete":           "AuthRoleDelete",
+	"/etcdserverpb.Auth/RoleList":             "AuthRoleList",
 }
 
 const (

@@ -108,11 +108,11 @@ func (q queue) leave(ctx context.Context, p place) {
 // awaitDeletion returns when key is deleted at or after a revision, or when
 // that can no longer be told and the caller should look again.
 func (q queue) awaitDeletion(ctx context.Context, key []byte, from int64) error {
-	w := q.hub.NewStream()
-	defer w.Close()
-	if err := w.Create(ctx, watch.CreateRequest{Key: key, StartRevision: from, NoPut: true}); err != nil {
+	w, err := q.watch(ctx, watch.CreateRequest{Key: key, StartRevision: from, NoPut: true})
+	if err != nil {
 		return err
 	}
+	defer w.Close()
 	for {
 		r, err := w.Next(ctx)
 		if err != nil {
@@ -122,6 +122,19 @@ func (q queue) awaitDeletion(ctx context.Context, key []byte, from int64) error 
 			return nil
 		}
 	}
+}
+
+// watch returns a stream with one watch, if the caller may have it. Close it.
+func (q queue) watch(ctx context.Context, req watch.CreateRequest) (*watch.Stream, error) {
+	if err := q.server.MayWatch(ctx, &pb.WatchCreateRequest{Key: req.Key, RangeEnd: req.End}); err != nil {
+		return nil, err
+	}
+	w := q.hub.NewStream()
+	if err := w.Create(ctx, req); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
 }
 
 func (q queue) txn(ctx context.Context, req *pb.TxnRequest) (*pb.TxnResponse, error) {

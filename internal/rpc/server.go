@@ -108,6 +108,10 @@ type member struct {
 
 func (m *member) NewWatchStream() *watch.Stream { return m.Watch.NewStream() }
 
+func (m *member) MayWatch(ctx context.Context, req *pb.WatchCreateRequest) error {
+	return m.Server.MayWatch(ctx, req)
+}
+
 func (m *member) HeaderIDs() (clusterID, memberID, raftTerm uint64) {
 	h := m.Server.Header(0)
 	return h.ClusterID, h.MemberID, h.RaftTerm

@@ -134,8 +134,8 @@ func (l *leases) LeaseTimeToLive(ctx context.Context, r *pb.LeaseTimeToLiveReque
 	return checked(l.server.LeaseTimeToLive(ctx, r))
 }
 
-func (l *leases) LeaseLeases(context.Context, *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
-	return l.server.LeaseLeases(), nil
+func (l *leases) LeaseLeases(ctx context.Context, _ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
+	return checked(l.server.LeaseLeases(ctx))
 }
 
 // LeaseKeepAlive answers each request in order. An unknown lease is answered with
@@ -157,19 +157,4 @@ func (l *leases) LeaseKeepAlive(stream grpc.BidiStreamingServer[pb.LeaseKeepAliv
 			return err
 		}
 	}
-}
-
-// auth is the Auth service, as far as it goes without access control.
-type auth struct {
-	pb.UnimplementedAuthServer
-	server *server.Server
-}
-
-func (a *auth) AuthStatus(context.Context, *pb.AuthStatusRequest) (*pb.AuthStatusResponse, error) {
-	return a.server.AuthStatus(), nil
-}
-
-func (a *auth) UserAdd(ctx context.Context, r *pb.AuthUserAddRequest) (*pb.AuthUserAddResponse, error) {
-	ans, err := a.server.UserAdd(ctx, r)
-	return into(new(pb.AuthUserAddResponse), ans, err)
 }

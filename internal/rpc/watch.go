@@ -18,6 +18,8 @@ import (
 type watchServer interface {
 	NewWatchStream() *watch.Stream
 	HeaderIDs() (clusterID, memberID, raftTerm uint64)
+	// MayWatch refuses a watch that the stream's caller may not have.
+	MayWatch(context.Context, *pb.WatchCreateRequest) error
 	// WatchLeader returns a context that ends, with the error for the client as its
 	// cause, when a stream that requires a leader must be cut.
 	WatchLeader(context.Context) (context.Context, context.CancelCauseFunc)
@@ -44,7 +46,7 @@ func handleWatch(srv any, stream grpc.ServerStream) error {
 	defer w.Close()
 	received := make(chan error, 1)
 	go func() {
-		err := receiveWatch(ctx, stream, w)
+		err := receiveWatch(ctx, s, stream, w)
 		if err != nil {
 			cancel(err)
 		}
@@ -78,7 +80,7 @@ func sendWatch(ctx context.Context, s watchServer, stream grpc.ServerStream, w *
 
 // receiveWatch carries out the client's requests. The end of its sending side
 // does not end the stream.
-func receiveWatch(ctx context.Context, stream grpc.ServerStream, w *watch.Stream) error {
+func receiveWatch(ctx context.Context, s watchServer, stream grpc.ServerStream, w *watch.Stream) error {
 	for {
 		req := new(pb.WatchRequest)
 		if err := stream.RecvMsg(req); errors.Is(err, io.EOF) {
@@ -86,25 +88,30 @@ func receiveWatch(ctx context.Context, stream grpc.ServerStream, w *watch.Stream
 		} else if err != nil {
 			return err
 		}
-		if err := carryOut(ctx, req, w); err != nil {
+		if err := carryOut(ctx, s, req, w); err != nil {
 			return err
 		}
 	}
 }
 
-func carryOut(ctx context.Context, req *pb.WatchRequest, w *watch.Stream) error {
+func carryOut(ctx context.Context, s watchServer, req *pb.WatchRequest, w *watch.Stream) error {
 	switch r := req.RequestUnion.(type) {
 	case *pb.WatchRequest_CreateRequest:
 		c := r.CreateRequest
 		if c == nil {
 			return nil
 		}
-		key := c.Key
-		if len(key) == 0 {
-			key = []byte{0}
+		if len(c.Key) == 0 {
+			c.Key = []byte{0}
+		}
+		// As in etcd, that a revision cannot be is found first.
+		if c.StartRevision >= 0 {
+			if err := s.MayWatch(ctx, c); err != nil {
+				return w.Refuse(ctx, toStatus(err).Error())
+			}
 		}
 		create := watch.CreateRequest{
-			ID: c.WatchId, Key: key, End: c.RangeEnd, StartRevision: c.StartRevision,
+			ID: c.WatchId, Key: c.Key, End: c.RangeEnd, StartRevision: c.StartRevision,
 			PrevKV: c.PrevKv, ProgressNotify: c.ProgressNotify, Fragment: c.Fragment,
 		}
 		for _, f := range c.Filters {

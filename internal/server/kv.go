@@ -34,22 +34,28 @@ func (s *Server) answer(r fsm.Result) *wire.Answer {
 
 // wrap encodes an InternalRaftRequest around an encoded request, so that what
 // the client sent is not encoded again.
-func wrap(field protowire.Number, raw []byte) func(id uint64) ([]byte, error) {
-	return func(id uint64) ([]byte, error) {
-		b := make([]byte, 0, len(raw)+32)
+func wrap(field protowire.Number, raw []byte) encoder {
+	return func(h header) ([]byte, error) {
+		b := make([]byte, 0, len(raw)+len(h.who.User)+48)
 		b = protowire.AppendTag(b, field, protowire.BytesType)
 		b = protowire.AppendBytes(b, raw)
-		var header [11]byte
-		h := protowire.AppendVarint(append(header[:0], 1<<3), id)
+		var room [64]byte
+		head := protowire.AppendVarint(append(room[:0], 1<<3), h.id)
+		if h.who.User != "" {
+			head = protowire.AppendString(append(head, 2<<3|2), h.who.User)
+		}
+		if h.who.Revision != 0 {
+			head = protowire.AppendVarint(append(head, 3<<3), h.who.Revision)
+		}
 		b = protowire.AppendTag(b, fieldHeader, protowire.BytesType)
-		return protowire.AppendBytes(b, h), nil
+		return protowire.AppendBytes(b, head), nil
 	}
 }
 
 // message encodes an InternalRaftRequest of any other kind.
-func message(req *pb.InternalRaftRequest) func(id uint64) ([]byte, error) {
-	return func(id uint64) ([]byte, error) {
-		req.Header = &pb.RequestHeader{ID: id}
+func message(req *pb.InternalRaftRequest) encoder {
+	return func(h header) ([]byte, error) {
+		req.Header = &pb.RequestHeader{ID: h.id, Username: h.who.User, AuthRevision: h.who.Revision}
 		return proto.Marshal(req)
 	}
 }
@@ -66,6 +72,9 @@ func (s *Server) Range(ctx context.Context, req *pb.RangeRequest) (*wire.Answer,
 	}
 	for {
 		view := s.store.View()
+		if err := s.mayRead(ctx, req); err != nil {
+			return nil, err
+		}
 		a := new(wire.Answer)
 		a.Header(s.Header(view.Revision()))
 		err := view.Range(ctx, req, a)
@@ -95,6 +104,9 @@ func (s *Server) RangeStream(ctx context.Context, req *pb.RangeRequest, send fun
 	}
 	for {
 		view := s.store.View()
+		if err := s.mayRead(ctx, req); err != nil {
+			return err
+		}
 		sent := false
 		err := view.Stream(ctx, req, s.cfg.MaxRequestBytes, func(a *wire.Answer, last bool) error {
 			sent = true
@@ -132,7 +144,7 @@ func (s *Server) Put(ctx context.Context, req *pb.PutRequest, raw []byte) (*wire
 	if err := checkPut(req); err != nil {
 		return nil, err
 	}
-	r, err := s.propose(ctx, wrap(fieldPut, raw))
+	r, err := s.ask(ctx, req, wrap(fieldPut, raw))
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +156,7 @@ func (s *Server) DeleteRange(ctx context.Context, req *pb.DeleteRangeRequest, ra
 	if err := checkDeleteRange(req); err != nil {
 		return nil, err
 	}
-	r, err := s.propose(ctx, wrap(fieldDeleteRange, raw))
+	r, err := s.ask(ctx, req, wrap(fieldDeleteRange, raw))
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +174,7 @@ func (s *Server) Txn(ctx context.Context, req *pb.TxnRequest, raw []byte) (*wire
 	if mvcc.ReadOnly(req) {
 		return s.readTxn(ctx, req)
 	}
-	r, err := s.propose(ctx, wrap(fieldTxn, raw))
+	r, err := s.ask(ctx, req, wrap(fieldTxn, raw))
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +197,9 @@ func (s *Server) readTxn(ctx context.Context, req *pb.TxnRequest) (*wire.Answer,
 	}
 	for {
 		view := s.store.View()
+		if err := s.mayRead(ctx, req); err != nil {
+			return nil, err
+		}
 		body, err := view.ReadTxn(ctx, req)
 		if err == nil {
 			return s.answer(fsm.Result{Revision: view.Revision(), Body: body}), nil

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
-	"golang.org/x/crypto/bcrypt"
 )
 
 const (
@@ -31,6 +29,9 @@ func (s *Server) LeaseGrant(ctx context.Context, req *pb.LeaseGrantRequest) (*wi
 	if err := s.hasSpace(ctx, leaseCost); err != nil {
 		return nil, err
 	}
+	if err := s.Identified(ctx); err != nil {
+		return nil, err
+	}
 	if req.ID == 0 {
 		req = &pb.LeaseGrantRequest{TTL: req.TTL, ID: s.ids.nextLease()}
 	}
@@ -43,7 +44,10 @@ func (s *Server) LeaseGrant(ctx context.Context, req *pb.LeaseGrantRequest) (*wi
 
 // LeaseRevoke revokes a lease and deletes its keys.
 func (s *Server) LeaseRevoke(ctx context.Context, req *pb.LeaseRevokeRequest) (*wire.Answer, error) {
-	r, err := s.propose(ctx, message(&pb.InternalRaftRequest{LeaseRevoke: req}))
+	if err := s.Identified(ctx); err != nil {
+		return nil, err
+	}
+	r, err := s.ask(ctx, req, message(&pb.InternalRaftRequest{LeaseRevoke: req}))
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +75,9 @@ func (s *Server) waitForLeader(ctx context.Context) error {
 // 0, the latter once it is revoked. Only the leader keeps the time, so another member
 // asks it.
 func (s *Server) LeaseKeepAlive(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
+	if err := s.mayRenew(ctx, id); err != nil {
+		return nil, err
+	}
 	resp := &pb.LeaseKeepAliveResponse{Header: s.header(s.store.Revision()), ID: id}
 	err := s.askLeader(ctx, func(ctx context.Context) (err error) {
 		resp.TTL, err = s.RenewLease(ctx, id)
@@ -83,6 +90,17 @@ func (s *Server) LeaseKeepAlive(ctx context.Context, id int64) (*pb.LeaseKeepAli
 		return resp, nil
 	}
 	return resp, err
+}
+
+// mayRenew refuses a caller who may not write all keys that are attached to a lease.
+func (s *Server) mayRenew(ctx context.Context, id int64) error {
+	if err := s.Identified(ctx); err != nil || !s.fsm.Rules().Enabled {
+		return err
+	}
+	if err := s.appliedSoon(ctx); err != nil {
+		return err
+	}
+	return s.mayDo(ctx, &pb.LeaseKeepAliveRequest{ID: id})
 }
 
 // again marks what a member answers that leads no longer, or not yet.
@@ -139,6 +157,12 @@ func (s *Server) appliedSoon(ctx context.Context) error {
 
 // LeaseTimeToLive tells what is left of a lease, and its keys if asked.
 func (s *Server) LeaseTimeToLive(ctx context.Context, req *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
+	if err := s.Identified(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.mayDo(ctx, req); err != nil {
+		return nil, err
+	}
 	var resp *pb.LeaseTimeToLiveResponse
 	err := s.askLeader(ctx, func(ctx context.Context) (err error) {
 		resp, err = s.LeaseLeft(ctx, req)
@@ -151,6 +175,10 @@ func (s *Server) LeaseTimeToLive(ctx context.Context, req *pb.LeaseTimeToLiveReq
 		resp, err = &pb.LeaseTimeToLiveResponse{ID: req.ID, TTL: -1}, nil
 	}
 	if err != nil {
+		return nil, err
+	}
+	// The keys are those of a moment after the rules were asked.
+	if err := s.mayReadAll(ctx, resp.Keys); err != nil {
 		return nil, err
 	}
 	resp.Header = s.header(s.store.Revision())
@@ -182,17 +210,24 @@ func (s *Server) LeaseLeft(ctx context.Context, req *pb.LeaseTimeToLiveRequest) 
 	return resp, err
 }
 
-// LeaseLeases lists the leases, those that end soonest first.
-func (s *Server) LeaseLeases() *pb.LeaseLeasesResponse {
+// LeaseLeases lists the leases, those that end soonest first, to those who may read all
+// keys that are attached to any.
+func (s *Server) LeaseLeases(ctx context.Context) (*pb.LeaseLeasesResponse, error) {
+	if err := s.Identified(ctx); err != nil {
+		return nil, err
+	}
 	resp := &pb.LeaseLeasesResponse{Header: s.header(s.store.Revision())}
 	ids := s.cfg.LeaseClock.Soonest()
 	if ids == nil {
 		ids = s.fsm.Leases().IDs()
 	}
 	for _, id := range ids {
+		if err := s.mayDo(ctx, &pb.LeaseTimeToLiveRequest{ID: id, Keys: true}); err != nil {
+			return nil, err
+		}
 		resp.Leases = append(resp.Leases, &pb.LeaseStatus{ID: id})
 	}
-	return resp
+	return resp, nil
 }
 
 // LeaseGranted and LeaseRevoked keep the leader's clock in step with what is
@@ -240,7 +275,7 @@ func (s *Server) expireLeases(ctx context.Context) {
 				defer s.background.Done()
 				defer func() { <-slots }()
 				s.expired.Add(1)
-				_, err := s.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: id})
+				_, err := s.askAs(ctx, s.asRoot, message(&pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: id}}))
 				if err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotFound) {
 					s.cfg.Logger.Warn("failed to revoke an expired lease; it will be tried again",
 						zap.Int64("lease-id", id), zap.Error(err))
@@ -287,34 +322,4 @@ func (s *Server) checkpoint(ctx context.Context, leases []lease.Checkpoint) erro
 	}
 	_, err := s.propose(ctx, message(&pb.InternalRaftRequest{LeaseCheckpoint: req}))
 	return err
-}
-
-// UserAdd stores a user; the password is hashed here, never in apply.
-func (s *Server) UserAdd(ctx context.Context, req *pb.AuthUserAddRequest) (*wire.Answer, error) {
-	add := &pb.AuthUserAddRequest{Name: req.Name, Options: req.Options}
-	if !req.GetOptions().GetNoPassword() {
-		hash := []byte(req.HashedPassword)
-		if req.HashedPassword == "" {
-			var err error
-			if hash, err = bcrypt.GenerateFromPassword([]byte(req.Password), bcrypt.DefaultCost); err != nil {
-				if errors.Is(err, bcrypt.ErrPasswordTooLong) {
-					return nil, ErrPasswordTooLong
-				}
-				return nil, err
-			}
-			add.HashedPassword = base64.StdEncoding.EncodeToString(hash)
-		} else {
-			add.HashedPassword = req.HashedPassword
-		}
-	}
-	r, err := s.propose(ctx, message(&pb.InternalRaftRequest{AuthUserAdd: add}))
-	if err != nil {
-		return nil, err
-	}
-	return s.answer(r), nil
-}
-
-// AuthStatus tells that access control is off, and how often users have changed.
-func (s *Server) AuthStatus() *pb.AuthStatusResponse {
-	return &pb.AuthStatusResponse{Header: s.header(s.store.Revision()), AuthRevision: s.fsm.AuthRevision()}
 }

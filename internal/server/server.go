@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bowline/internal/auth"
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
 	"bowline/internal/lease"
@@ -64,7 +65,13 @@ type Config struct {
 	CorruptCheck, CompactHashCheck time.Duration
 	// StrictReconfig refuses changes of members that would hurt the cluster.
 	StrictReconfig bool
-	Logger         *zap.Logger
+	// Credentials tells what a caller shows to prove who it is. Without it all are
+	// nobody.
+	Credentials func(context.Context) Credentials
+	Tokens      auth.Tokens
+	// BcryptCost is the cost of hashing passwords; 0 is bcrypt's default.
+	BcryptCost int
+	Logger     *zap.Logger
 }
 
 // RequestTimeout is how long a request may take to be agreed on and applied.
@@ -93,6 +100,7 @@ type Server struct {
 	// checkVersions has the version monitor look at once.
 	checkVersions chan struct{}
 	stats         *Stats
+	passwords     *auth.Passwords
 	// background counts revocations in flight.
 	background sync.WaitGroup
 }
@@ -103,7 +111,7 @@ func (s *Server) RequestTimeout() time.Duration { return s.cfg.RequestTimeout() 
 // New returns a server that can take results (Deliver) but no requests yet.
 func New(cfg Config, now time.Time) *Server {
 	return &Server{cfg: cfg, ids: newIDs(cfg.MemberID, now), waiters: newWaiters(), stats: newStats(),
-		checkVersions: make(chan struct{}, 1)}
+		passwords: auth.NewPasswords(cfg.BcryptCost), checkVersions: make(chan struct{}, 1)}
 }
 
 // Attach gives the server the parts that are built after it. It must be called
@@ -132,16 +140,31 @@ func (s *Server) Pending() int64 { return s.waiters.len() }
 // Failed is the number of proposals that ended without a result.
 func (s *Server) Failed() int64 { return s.failed.Load() }
 
-// propose has a request agreed on and applied. encode appends the request to a
-// buffer; it is given the ID to put in the request's header. The error is a
-// refusal or tells that the outcome is unknown.
-func (s *Server) propose(ctx context.Context, encode func(id uint64) ([]byte, error)) (fsm.Result, error) {
-	st := s.node.Status()
-	if st.Commit > s.fsm.Applied()+maxBacklog {
+// header is that of a request in the log.
+type header struct {
+	id  uint64
+	who auth.Identity
+}
+
+// encoder makes a request for the log.
+type encoder func(header) ([]byte, error)
+
+// overloaded tells whether too much is agreed on and not applied.
+func (s *Server) overloaded() bool { return s.node.Status().Commit > s.fsm.Applied()+maxBacklog }
+
+// propose has a request agreed on and applied that is nobody's but the cluster's. The
+// error is a refusal or tells that the outcome is unknown.
+func (s *Server) propose(ctx context.Context, encode encoder) (fsm.Result, error) {
+	return s.proposeAs(ctx, auth.Identity{}, encode)
+}
+
+// proposeAs is propose on behalf of somebody.
+func (s *Server) proposeAs(ctx context.Context, who auth.Identity, encode encoder) (fsm.Result, error) {
+	if s.overloaded() {
 		return fsm.Result{}, ErrTooManyRequests
 	}
 	id := s.ids.next()
-	data, err := encode(id)
+	data, err := encode(header{id, who})
 	if err != nil {
 		return fsm.Result{}, err
 	}

@@ -96,24 +96,27 @@ func FuzzDecodeRange(f *testing.F) {
 func FuzzSplitRequest(f *testing.F) {
 	f.Add(mustMarshal(f, &pb.InternalRaftRequest{Header: &pb.RequestHeader{ID: 7}, Put: &pb.PutRequest{Key: []byte("k")}}))
 	f.Add(mustMarshal(f, &pb.InternalRaftRequest{ID: 7, Put: &pb.PutRequest{Key: []byte("k")}}))
-	f.Add(mustMarshal(f, &pb.InternalRaftRequest{Header: &pb.RequestHeader{ID: 7, Username: "u"}, Put: &pb.PutRequest{Key: []byte("k")}}))
+	f.Add(mustMarshal(f, &pb.InternalRaftRequest{Header: &pb.RequestHeader{ID: 7, Username: "u", AuthRevision: 9}, Put: &pb.PutRequest{Key: []byte("k")}}))
 	f.Add(mustMarshal(f, &pb.InternalRaftRequest{Header: &pb.RequestHeader{ID: 7}, DeleteRange: &pb.DeleteRangeRequest{Key: []byte("k")}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		field, raw, id, ok := SplitRequest(b)
+		p, ok := SplitRequest(b)
 		if !ok {
 			return
 		}
 		const fieldPut = 4
 		put := new(pb.PutRequest)
-		if field != fieldPut || DecodePut(raw, put) != nil {
+		if p.Field != fieldPut || DecodePut(p.Request, put) != nil {
 			return
 		}
 		want := new(pb.InternalRaftRequest)
 		if err := proto.Unmarshal(b, want); err != nil {
 			t.Fatalf("%x is accepted, but %v", b, err)
 		}
-		if id != want.GetHeader().GetID() || want.ID != 0 {
-			t.Fatalf("%x has ID %d, want %d or %d", b, id, want.ID, want.GetHeader().GetID())
+		if p.ID != want.GetHeader().GetID() || want.ID != 0 {
+			t.Fatalf("%x has ID %d, want %d or %d", b, p.ID, want.ID, want.GetHeader().GetID())
+		}
+		if string(p.User) != want.GetHeader().GetUsername() || p.AuthRevision != want.GetHeader().GetAuthRevision() {
+			t.Fatalf("%x is of user %q at %d, want %v", b, p.User, p.AuthRevision, want.GetHeader())
 		}
 		if !proto.Equal(put, want.Put) {
 			t.Fatalf("%x holds %v, want %v", b, put, want.Put)

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"unicode/utf8"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -74,37 +76,59 @@ func decodeRange(b []byte, r *pb.RangeRequest) bool {
 	})
 }
 
+// Proposal is an encoded InternalRaftRequest taken apart.
+type Proposal struct {
+	// Field is the number of the request's field, and Request its encoding.
+	Field   protowire.Number
+	Request []byte
+	// ID, User and AuthRevision are those of the header.
+	ID           uint64
+	User         []byte
+	AuthRevision uint64
+}
+
 // SplitRequest finds the single request inside an encoded InternalRaftRequest
-// that holds nothing else but a header with an ID: its field number and bytes,
-// and the ID. ok is false for anything less simple.
-func SplitRequest(b []byte) (field protowire.Number, request []byte, id uint64, ok bool) {
+// that holds nothing else but a header. ok is false for anything less simple.
+func SplitRequest(b []byte) (p Proposal, ok bool) {
 	const header = 100
+	headed := false
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 || typ != protowire.BytesType {
-			return 0, nil, 0, false
+			return p, false
 		}
 		v, m := protowire.ConsumeBytes(b[n:])
 		if m < 0 {
-			return 0, nil, 0, false
+			return p, false
 		}
 		b = b[n+m:]
 		switch {
-		case num == header && id == 0:
-			only := fields(v, func(tag byte, x uint64, _ []byte) bool {
-				id = x
-				return tag == 1<<3
-			})
-			if !only {
-				return 0, nil, 0, false
-			}
-		case num != header && field == 0:
-			field, request = num, v
+		case num == header && !headed && p.readHeader(v):
+			headed = true
+		case num != header && p.Field == 0:
+			p.Field, p.Request = num, v
 		default:
-			return 0, nil, 0, false
+			return p, false
 		}
 	}
-	return field, request, id, field != 0
+	return p, p.Field != 0
+}
+
+func (p *Proposal) readHeader(b []byte) bool {
+	return fields(b, func(tag byte, n uint64, v []byte) bool {
+		switch tag {
+		case 1 << 3:
+			p.ID = n
+		case 2<<3 | 2:
+			p.User = v
+			return utf8.Valid(v)
+		case 3 << 3:
+			p.AuthRevision = n
+		default:
+			return false
+		}
+		return true
+	})
 }
 
 // fields calls f for each field of a message whose tags all take one byte; n is

@@ -24,7 +24,7 @@ var directories = []struct{ name, waits string }{
 	{"maintenance", ""},
 	{"lock", ""},
 	{"election", ""},
-	{"auth", "users, roles and tokens come with a later capability"},
+	{"auth", ""},
 	{"cluster", ""},
 	{"members", ""},
 }
