@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"slices"
 )
@@ -18,20 +19,31 @@ import (
 type sorter struct {
 	dir   string
 	limit int
-	buf   []byte
+	// compare orders records; nil means by the bytes of their keys.
+	compare func(aKey, aValue, bKey, bValue []byte) int
+	buf     []byte
 	// index names the records in buf by offset.
 	index []int
 	runs  []*os.File
 }
 
-// runBytes is how much is sorted in memory at a time.
-const runBytes = 32 << 20
+const (
+	// runBytes is how much is sorted in memory at a time.
+	runBytes = 32 << 20
+	// maxRuns is how many files are merged at once. When there are more, they become
+	// one first.
+	maxRuns = 128
+	// mergeBuffer is how much is read of a run at a time.
+	mergeBuffer = 128 << 10
+	// recordHead are the two lengths before a record.
+	recordHead = 8
+)
 
 func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: runBytes} }
 
 // add takes a copy of a record.
 func (s *sorter) add(key, value []byte) error {
-	if len(s.buf) > 0 && len(s.buf)+len(key)+len(value)+6 > s.limit {
+	if len(s.buf) > 0 && len(s.buf)+len(key)+len(value)+recordHead > s.limit {
 		if err := s.spill(); err != nil {
 			return err
 		}
@@ -44,28 +56,72 @@ func (s *sorter) add(key, value []byte) error {
 // appendRecord appends the form that records have in memory and in run files:
 // two lengths, then the bytes.
 func appendRecord(b, key, value []byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, uint16(len(key)))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(key)))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(value)))
 	return append(append(b, key...), value...)
 }
 
 func (s *sorter) record(at int) (key, value []byte, whole []byte) {
-	k := int(binary.BigEndian.Uint16(s.buf[at:]))
-	v := int(binary.BigEndian.Uint32(s.buf[at+2:]))
-	whole = s.buf[at : at+6+k+v]
-	return whole[6 : 6+k], whole[6+k:], whole
+	k := int(binary.BigEndian.Uint32(s.buf[at:]))
+	v := int(binary.BigEndian.Uint32(s.buf[at+4:]))
+	whole = s.buf[at : at+recordHead+k+v]
+	return whole[recordHead : recordHead+k], whole[recordHead+k:], whole
 }
 
 func (s *sorter) sort() {
 	slices.SortFunc(s.index, func(a, b int) int {
-		x, _, _ := s.record(a)
-		y, _, _ := s.record(b)
-		return bytes.Compare(x, y)
+		x, v, _ := s.record(a)
+		y, w, _ := s.record(b)
+		return s.order(x, v, y, w)
 	})
 }
 
+func (s *sorter) order(aKey, aValue, bKey, bValue []byte) int {
+	if s.compare != nil {
+		return s.compare(aKey, aValue, bKey, bValue)
+	}
+	return bytes.Compare(aKey, bKey)
+}
+
+// spill writes what is in memory to a run of its own.
 func (s *sorter) spill() error {
 	s.sort()
+	err := s.writeRun(func(w *bufio.Writer) error {
+		for _, at := range s.index {
+			_, _, whole := s.record(at)
+			if _, err := w.Write(whole); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.buf, s.index = s.buf[:0], s.index[:0]
+	if len(s.runs) < maxRuns {
+		return nil
+	}
+	return s.collapse()
+}
+
+// collapse merges all runs to one.
+func (s *sorter) collapse() error {
+	old := s.runs
+	s.runs = nil
+	defer closeAll(old)
+	var b []byte
+	return s.writeRun(func(w *bufio.Writer) error {
+		return s.merge(old, func(key, value []byte) error {
+			b = appendRecord(b[:0], key, value)
+			_, err := w.Write(b)
+			return err
+		})
+	})
+}
+
+// writeRun adds a run that fill writes.
+func (s *sorter) writeRun(fill func(*bufio.Writer) error) error {
 	f, err := os.CreateTemp(s.dir, "run-")
 	if err != nil {
 		return fmt.Errorf("exchange: sort: %w", err)
@@ -76,11 +132,8 @@ func (s *sorter) spill() error {
 		return fmt.Errorf("exchange: sort: %w", err)
 	}
 	w := bufio.NewWriterSize(f, 256<<10)
-	for _, at := range s.index {
-		_, _, whole := s.record(at)
-		if _, err := w.Write(whole); err != nil {
-			return fmt.Errorf("exchange: sort: %w", err)
-		}
+	if err := fill(w); err != nil {
+		return fmt.Errorf("exchange: sort: %w", err)
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("exchange: sort: %w", err)
@@ -88,7 +141,6 @@ func (s *sorter) spill() error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("exchange: sort: %w", err)
 	}
-	s.buf, s.index = s.buf[:0], s.index[:0]
 	return nil
 }
 
@@ -108,18 +160,23 @@ func (s *sorter) each(f func(key, value []byte) error) error {
 	if err := s.spill(); err != nil {
 		return err
 	}
-	s.buf = nil
-	var merge runHeap
-	for _, r := range s.runs {
-		run := &run{r: bufio.NewReaderSize(r, 256<<10)}
+	s.buf, s.index = nil, nil
+	return s.merge(s.runs, f)
+}
+
+// merge calls f with the records of all runs, in order.
+func (s *sorter) merge(runs []*os.File, f func(key, value []byte) error) error {
+	merge := runHeap{order: s.order}
+	for _, r := range runs {
+		run := &run{r: bufio.NewReaderSize(r, mergeBuffer)}
 		if err := run.next(); err != nil {
 			return err
 		}
-		merge = append(merge, run)
+		merge.runs = append(merge.runs, run)
 	}
 	heap.Init(&merge)
-	for len(merge) > 0 {
-		top := merge[0]
+	for len(merge.runs) > 0 {
+		top := merge.runs[0]
 		if top.done {
 			heap.Pop(&merge)
 			continue
@@ -135,9 +192,15 @@ func (s *sorter) each(f func(key, value []byte) error) error {
 	return nil
 }
 
+// close gives everything back. It may be called more than once.
 func (s *sorter) close() {
-	for _, r := range s.runs {
-		r.Close()
+	closeAll(s.runs)
+	s.runs, s.buf, s.index = nil, nil, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
 	}
 }
 
@@ -150,14 +213,14 @@ type run struct {
 }
 
 func (r *run) next() error {
-	var lengths [6]byte
+	var lengths [recordHead]byte
 	if _, err := io.ReadFull(r.r, lengths[:]); errors.Is(err, io.EOF) {
 		r.done = true
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("exchange: merge: %w", err)
 	}
-	k, v := int(binary.BigEndian.Uint16(lengths[:])), int(binary.BigEndian.Uint32(lengths[2:]))
+	k, v := int(binary.BigEndian.Uint32(lengths[:])), int(binary.BigEndian.Uint32(lengths[4:]))
 	r.buf = slices.Grow(r.buf[:0], k+v)[:k+v]
 	if _, err := io.ReadFull(r.r, r.buf); err != nil {
 		return fmt.Errorf("exchange: merge: %w", err)
@@ -168,20 +231,47 @@ func (r *run) next() error {
 
 // runHeap orders runs by their present record; those at their end come first, to
 // be dropped.
-type runHeap []*run
+type runHeap struct {
+	runs  []*run
+	order func(aKey, aValue, bKey, bValue []byte) int
+}
 
-func (h runHeap) Len() int      { return len(h) }
-func (h runHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h runHeap) Less(i, j int) bool {
-	if h[i].done || h[j].done {
-		return h[i].done && !h[j].done
+func (h *runHeap) Len() int      { return len(h.runs) }
+func (h *runHeap) Swap(i, j int) { h.runs[i], h.runs[j] = h.runs[j], h.runs[i] }
+func (h *runHeap) Less(i, j int) bool {
+	a, b := h.runs[i], h.runs[j]
+	if a.done || b.done {
+		return a.done && !b.done
 	}
-	return bytes.Compare(h[i].key, h[j].key) < 0
+	return h.order(a.key, a.value, b.key, b.value) < 0
 }
-func (h *runHeap) Push(x any) { *h = append(*h, x.(*run)) }
+func (h *runHeap) Push(x any) { h.runs = append(h.runs, x.(*run)) }
 func (h *runHeap) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
+	last := h.runs[len(h.runs)-1]
+	h.runs = h.runs[:len(h.runs)-1]
+	return last
 }
+
+// pull turns a sorter's records into calls of next, which returns the keys in order,
+// and nil at the end.
+func pull(s *sorter) (next func() ([]byte, error), stop func()) {
+	var failure error
+	nextKey, stop := iter.Pull(func(yield func([]byte) bool) {
+		failure = s.each(func(key, _ []byte) error {
+			if !yield(key) {
+				return errStopped
+			}
+			return nil
+		})
+	})
+	return func() ([]byte, error) {
+		key, ok := nextKey()
+		if !ok {
+			return nil, failure
+		}
+		return key, nil
+	}, stop
+}
+
+// errStopped ends the reading of records that nobody wants any more.
+var errStopped = errors.New("exchange: stopped")

@@ -16,7 +16,7 @@ var layers = [][]string{
 	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers", "internal/discovery"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},
 	{"internal/engine"},
-	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/rpc/lockpb", "internal/rpc/electionpb"},
+	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/certs", "internal/rpc/lockpb", "internal/rpc/electionpb"},
 }
 
 // others lists the packages beside the server's house, and all of our own
@@ -25,9 +25,9 @@ var others = map[string][]string{
 	"cmd/etcdctl":        {"internal/cli/ctl", "internal/cli/ctlv2"},
 	"cmd/etcdutl":        {"internal/cli/utl"},
 	"internal/cli":       {},
-	"internal/cli/ctl":   {"internal/cli"},
+	"internal/cli/ctl":   {"internal/cli", "internal/cli/utl"},
 	"internal/cli/ctlv2": {"internal/cli"},
-	"internal/cli/utl":   {"internal/cli", "internal/exchange", "internal/fsm", "internal/mvcc", "internal/engine", "internal/wal", "internal/cluster"},
+	"internal/cli/utl":   {"internal/cli", "internal/config", "internal/exchange", "internal/fsm", "internal/mvcc", "internal/engine", "internal/wal", "internal/cluster"},
 	"internal/lint":      {},
 	"internal/sim":       {}, // tests alone, which see the whole house
 	"internal/testkit":   {},
@@ -99,7 +99,7 @@ var restricted = []struct {
 }{
 	{"github.com/cockroachdb/pebble", "github.com/cockroachdb/pebble/v2/vfs", []string{"internal/engine"}, false,
 		"ask internal/engine for what you need"},
-	{"github.com/cockroachdb/pebble/v2/vfs", "", []string{"internal/engine", "internal/wal", "internal/member", "internal/transfer"}, true,
+	{"github.com/cockroachdb/pebble/v2/vfs", "", []string{"internal/engine", "internal/wal", "internal/member", "internal/transfer", "internal/exchange"}, true,
 		"take a file system as an argument from internal/member"},
 	{"go.etcd.io/bbolt", "", []string{"internal/exchange"}, false,
 		"etcd's files are internal/exchange's business"},

@@ -11,6 +11,7 @@ import (
 
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
+	"bowline/internal/mvcc"
 	"bowline/internal/wal"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,15 +20,15 @@ import (
 
 // The data directory: member/wal is where etcd has its log; the rest is ours.
 const (
-	memberDirName = "member"
-	walDirName    = "wal"
-	formatName    = "FORMAT"
-	lockName      = "LOCK"
+	memberDirName = engine.MemberDir
+	walDirName    = engine.LogDirName
+	formatName    = engine.FormatFile
+	lockName      = engine.LockFile
 
 	// formatVersion is the version of the directory's layout that this code
 	// writes, and the newest that it reads.
-	formatVersion = 1
-	formatPrefix  = "bowline "
+	formatVersion = engine.FormatVersion
+	formatPrefix  = engine.FormatPrefix
 )
 
 // dataDir is an opened and locked data directory.
@@ -48,6 +49,10 @@ func openDataDir(cfg *Config) (*dataDir, error) {
 	if cfg.WALDir != "" {
 		d.wal = cfg.WALDir
 	}
+	if restoring := filepath.Join(cfg.DataDir, engine.RestoringDir); exists(d.fs, restoring) {
+		return nil, fmt.Errorf("%s is what a restore has left that did not come to its end: restore the snapshot again, "+
+			"or remove it if this member is to begin without data", restoring)
+	}
 	if err := d.fs.MkdirAll(d.member, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot access data directory: %w", err)
 	}
@@ -66,6 +71,11 @@ func openDataDir(cfg *Config) (*dataDir, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+func exists(fs vfs.FS, name string) bool {
+	_, err := fs.Stat(name)
+	return err == nil
 }
 
 // warnOfOthers names what does not belong into a data directory, as etcd does, and
@@ -151,8 +161,8 @@ func (d *dataDir) syncMember() error {
 }
 
 // checkUnused refuses to begin anew where a member has lived whose log is gone: an
-// engine that has applied more than the first start's entries, one for each
-// initial member, did not come from a first start that was cut short.
+// engine that holds keys, or has applied more than the first start's entries, one for
+// each initial member, did not come from a first start that was cut short.
 func (d *dataDir) checkUnused(initialMembers int) error {
 	if _, err := d.fs.Stat(filepath.Join(d.member, formatName)); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -165,10 +175,12 @@ func (d *dataDir) checkUnused(initialMembers int) error {
 		return err
 	}
 	applied, err := fsm.ReadApplied(e, true)
-	if err = errors.Join(err, e.Close()); err != nil {
+	store, storeErr := mvcc.Open(e, mvcc.Options{})
+	used := storeErr == nil && store.Revision() > 1
+	if err = errors.Join(err, storeErr, e.Close()); err != nil {
 		return err
 	}
-	if applied.Index > uint64(initialMembers) {
+	if used || applied.Index > uint64(initialMembers) {
 		return fmt.Errorf("there is no log in %s, but %s holds the state up to entry %d: put the log back (is --wal-dir right, and mounted?), "+
 			"or replace this member, or restore it from a snapshot", d.wal, d.engine, applied.Index)
 	}

@@ -18,11 +18,11 @@ import (
 
 // Names in a member's directory.
 const (
-	pointerName    = "ENGINE"
-	firstEngine    = "engine"
-	enginePrefix   = "engine-"   // received whole; the engine's, or about to be
-	incomingPrefix = "incoming-" // being received
-	statePrefix    = "state-"    // a checkpoint that is being sent
+	pointerName    = engine.PointerFile
+	firstEngine    = engine.DirName
+	enginePrefix   = engine.ReceivedPrefix // received whole; the engine's, or about to be
+	incomingPrefix = "incoming-"           // being received
+	statePrefix    = "state-"              // a checkpoint that is being sent
 	completeName   = "COMPLETE"
 	partSuffix     = ".part"
 
@@ -40,21 +40,7 @@ type Dirs struct {
 func (d Dirs) path(name string) string { return d.FS.PathJoin(d.Dir, name) }
 
 // Current returns the directory of the engine.
-func (d Dirs) Current() (string, error) {
-	b, err := readSmall(d.FS, d.path(pointerName))
-	if errors.Is(err, os.ErrNotExist) {
-		return d.path(firstEngine), nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("cannot read which directory the engine is in: %w", err)
-	}
-	name := strings.TrimSuffix(string(b), "\n")
-	if name != firstEngine && !strings.HasPrefix(name, enginePrefix) || strings.ContainsAny(name, "/\\\n") {
-		return "", fmt.Errorf("%s holds %q, which is no name of an engine's directory; write the right one into it, or replace this member",
-			d.path(pointerName), name)
-	}
-	return d.path(name), nil
-}
+func (d Dirs) Current() (string, error) { return engine.Current(d.FS, d.Dir) }
 
 // setCurrent puts on record, durably, that dir is the engine's.
 func (d Dirs) setCurrent(dir string) error {

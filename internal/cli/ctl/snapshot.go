@@ -22,7 +22,7 @@ import (
 )
 
 func newSnapshot(env *Env) *cobra.Command {
-	return newGroup("snapshot", "Manages snapshots of a member", newSnapshotSave(env))
+	return newGroup("snapshot", "Manages snapshots of a member", newSnapshotSave(env), newSnapshotRestore(env), newSnapshotStatus(env))
 }
 
 // snapshotSave is the command snapshot save.
