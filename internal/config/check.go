@@ -180,6 +180,9 @@ func (p *parser) checkCertificates() error {
 			return fmt.Errorf("TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer url %s with HTTPS scheme", u)
 		}
 	}
+	if d.ClientTLS.empty() && slices.ContainsFunc(d.Listen.Metrics, func(u url.URL) bool { return isSecure(&u) }) {
+		return errors.New("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url")
+	}
 	for _, c := range []*Certificates{&d.ClientTLS, &d.PeerTLS} {
 		for _, pair := range [][2]string{{c.KeyFile, c.CertFile}, {c.ClientKeyFile, c.ClientCertFile}} {
 			if (pair[0] == "") != (pair[1] == "") {

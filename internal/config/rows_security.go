@@ -46,7 +46,7 @@ func sideRows(section string, side func(*draft) *Certificates, rows []certificat
 }
 
 func clientCertificateRows() []setting {
-	return sideRows("client-transport-security", func(d *draft) *Certificates { return &d.ClientTLS }, []certificateRow{
+	rows := sideRows("client-transport-security", func(d *draft) *Certificates { return &d.ClientTLS }, []certificateRow{
 		{"cert-file", "", "cert-file", func(c *Certificates) value { return str(&c.CertFile) },
 			"Certificate to show to clients."},
 		{"key-file", "", "key-file", func(c *Certificates) value { return str(&c.KeyFile) },
@@ -66,6 +66,12 @@ func clientCertificateRows() []setting {
 		{"auto-tls", "false", "auto-tls", func(c *Certificates) value { return boolean(&c.Auto) },
 			"Use a certificate towards clients that the server makes itself."},
 	})
+	for i := range rows {
+		if rows[i].name == "client-cert-file" || rows[i].name == "client-key-file" {
+			rows[i].effect = never("the server does not connect to itself")
+		}
+	}
+	return rows
 }
 
 func peerCertificateRows() []setting {

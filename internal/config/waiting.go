@@ -12,12 +12,5 @@ var waiting = map[string]string{
 	"unsafe-no-fsync":           "running without syncs",
 }
 
-const waitsForTLS = "TLS"
-
 // waitsFor is the capability that a setting waits for, "" if there is none.
-func waitsFor(s *setting) string {
-	if s.group == groupSecurity && s.name != "cors" && s.name != "host-whitelist" {
-		return waitsForTLS
-	}
-	return waiting[s.name]
-}
+func waitsFor(s *setting) string { return waiting[s.name] }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -15,11 +16,15 @@ const preface = "PRI * HTTP/2.0"
 // prefaceTimeout is how long a new connection may take to say what it speaks.
 const prefaceTimeout = 5 * time.Minute
 
-// Share splits a plain-text listener: connections that begin with HTTP/2 go to
-// the first listener, all others to the second. Closing either closes both and l.
+// Share splits a listener. Connections in plain text that begin with HTTP/2 go to
+// the first listener, and so do those with TLS, which are of type *tls.Conn, whose
+// first request is a call; all others go to the second, for a server that SpeakBoth
+// has prepared. Closing either closes both and l. streams is how many may be open
+// at once on a connection that calls.
+//
 // It starts one goroutine, and one for each connection that has not spoken yet.
-func Share(l net.Listener) (grpc, http net.Listener) {
-	s := &shared{Listener: l, done: make(chan struct{})}
+func Share(l net.Listener, streams uint32) (grpc, http net.Listener) {
+	s := &shared{Listener: l, streams: streams, done: make(chan struct{})}
 	a := &part{shared: s, conns: make(chan net.Conn)}
 	b := &part{shared: s, conns: make(chan net.Conn)}
 	go s.accept(a, b)
@@ -28,9 +33,10 @@ func Share(l net.Listener) (grpc, http net.Listener) {
 
 type shared struct {
 	net.Listener
-	once sync.Once
-	done chan struct{}
-	err  error // why accepting ended; written before done is closed
+	streams uint32
+	once    sync.Once
+	done    chan struct{}
+	err     error // why accepting ended; written before done is closed
 }
 
 func (s *shared) close(err error) error {
@@ -73,26 +79,43 @@ func (s *shared) tell(c net.Conn, grpc, http *part) {
 		}
 	}()
 	_ = c.SetReadDeadline(time.Now().Add(prefaceTimeout))
+	var heard net.Conn
+	var calls bool
+	var err error
+	if secure, ok := c.(*tls.Conn); ok {
+		heard, calls, err = listenSecurely(secure, s.streams)
+	} else {
+		heard, calls, err = listenPlainly(c)
+	}
+	if err != nil {
+		c.Close()
+		return
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	to := http
+	if calls {
+		to = grpc
+	}
+	select {
+	case to.conns <- heard:
+	case <-s.done:
+		c.Close()
+	}
+}
+
+// listenPlainly tells by the first bytes of a connection without TLS whether it is
+// for calls.
+func listenPlainly(c net.Conn) (heard net.Conn, calls bool, err error) {
 	buf := make([]byte, len(preface))
 	n := 0
 	for n < len(buf) && bytes.HasPrefix([]byte(preface), buf[:n]) {
 		m, err := c.Read(buf[n:])
 		if err != nil {
-			c.Close()
-			return
+			return nil, false, err
 		}
 		n += m
 	}
-	_ = c.SetReadDeadline(time.Time{})
-	to := http
-	if string(buf[:n]) == preface {
-		to = grpc
-	}
-	select {
-	case to.conns <- &conn{Conn: c, first: buf[:n]}:
-	case <-s.done:
-		c.Close()
-	}
+	return &conn{Conn: c, first: buf[:n]}, string(buf[:n]) == preface, nil
 }
 
 // part is one of the two listeners that share a port.

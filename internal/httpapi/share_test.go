@@ -19,7 +19,7 @@ func sharedPort(t *testing.T) (addr string, grpc, http net.Listener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grpc, http = Share(l)
+	grpc, http = Share(l, 100)
 	t.Cleanup(func() {
 		grpc.Close()
 		http.Close()
@@ -171,7 +171,7 @@ func TestAFailedListenerSaysWhy(t *testing.T) {
 	cause := errors.New("the network is gone")
 	broken.errs <- temporaryError{errors.New("too many open files")}
 	broken.errs <- cause
-	grpc, http := Share(broken)
+	grpc, http := Share(broken, 100)
 	for _, l := range []net.Listener{grpc, http} {
 		if _, err := l.Accept(); !errors.Is(err, cause) {
 			t.Errorf("Accept ended with %v, want %v", err, cause)

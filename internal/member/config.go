@@ -27,6 +27,11 @@ type Config struct {
 	AdvertisePeerURLs       []string
 	AdvertiseClientURLs     []string
 
+	// ClientTLS and PeerTLS are TLS towards clients and between members, for URLs with
+	// the schemes https and unixs.
+	ClientTLS, PeerTLS config.Certificates
+	TLS                config.TLS
+
 	// InitialCluster maps each member's name to its peer URLs, and InitialToken is
 	// mixed into their IDs; both matter only at the first start.
 	InitialCluster map[string][]string

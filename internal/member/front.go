@@ -7,24 +7,23 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 
+	"bowline/internal/certs"
 	"bowline/internal/httpapi"
 	"bowline/internal/rpc"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 )
 
 // front is the listeners of a member and what serves on them.
 type front struct {
-	peers, clients, https, metrics []net.Listener
+	peers, clients, https, metrics []*port
 	servers, peerServers           []*http.Server
 	serving, servingPeers          sync.WaitGroup
+	handshakes                     int // how many may be under way at a port of clients
 }
 
 // bind binds all listeners; nothing is accepted yet.
@@ -32,20 +31,19 @@ func bind(cfg *Config) (*front, error) {
 	f := new(front)
 	for _, set := range []struct {
 		urls []url.URL
-		into *[]net.Listener
+		into *[]*port
 	}{
 		{cfg.ListenPeerURLs, &f.peers}, {cfg.ListenClientURLs, &f.clients},
 		{cfg.ListenHTTPURLs, &f.https}, {cfg.ListenMetricsURLs, &f.metrics},
 	} {
-		for _, u := range set.urls {
-			l, err := listen(cfg, u)
-			if err != nil {
-				f.close(f.peers, f.clients, f.https, f.metrics)
-				return nil, err
-			}
-			*set.into = append(*set.into, l)
+		var err error
+		if *set.into, err = openPorts(cfg, set.urls); err != nil {
+			f.close(f.peers, f.clients, f.https, f.metrics)
+			return nil, err
 		}
 	}
+	warnOfPlain(cfg.Logger, "peer", cfg.ListenPeerURLs, &cfg.PeerTLS)
+	warnOfPlain(cfg.Logger, "client", slices.Concat(cfg.ListenClientURLs, cfg.ListenHTTPURLs), &cfg.ClientTLS)
 	if err := f.limit(); err != nil {
 		f.close(f.peers, f.clients, f.https, f.metrics)
 		return nil, err
@@ -64,52 +62,10 @@ func (f *front) limit() error {
 	if err != nil {
 		return err
 	}
-	limitConnections(f.clients, n)
-	limitConnections(f.https, n)
+	limitConnections(slices.Concat(f.clients, f.https), n)
+	// Handshakes that nobody finishes leave most connections to those who do.
+	f.handshakes = max(1, min(certs.MaxHandshakes, n/4))
 	return nil
-}
-
-func listen(cfg *Config, u url.URL) (net.Listener, error) {
-	switch u.Scheme {
-	case "http":
-		c := net.ListenConfig{Control: socketOptions(cfg), KeepAlive: tcpKeepAlive}
-		return c.Listen(context.Background(), "tcp", u.Host)
-	case "unix":
-		path := filepath.Join(u.Host, u.Path)
-		if u.Host == "" {
-			path = u.Path
-		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-		return net.Listen("unix", path)
-	default:
-		return nil, fmt.Errorf("cannot listen on %s: TLS is not built in this version", u.String())
-	}
-}
-
-// tcpKeepAlive is how often an idle connection is probed.
-const tcpKeepAlive = 30 * time.Second
-
-// socketOptions sets SO_REUSEPORT and SO_REUSEADDR where asked.
-func socketOptions(cfg *Config) func(network, address string, c syscall.RawConn) error {
-	return func(_, _ string, c syscall.RawConn) error {
-		var err error
-		set := func(fd uintptr, option int) {
-			if err == nil {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, 1)
-			}
-		}
-		cerr := c.Control(func(fd uintptr) {
-			if cfg.ReusePort {
-				set(fd, unix.SO_REUSEPORT)
-			}
-			if cfg.ReuseAddress {
-				set(fd, unix.SO_REUSEADDR)
-			}
-		})
-		return errors.Join(cerr, err)
-	}
 }
 
 // serveEarly begins to answer other members, without whom there is no agreement, and
@@ -125,16 +81,17 @@ func (m *Member) serveEarly() {
 		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	})
 	m.shown = metricsHandler(m.newRegistry(m.api, m.calls))
-	for _, l := range m.front.metrics {
-		m.front.goHTTP(m, l, metricsMux(m.api, m.shown))
+	for _, p := range m.front.metrics {
+		p.secure(m.sides.clients, m.log, clientRejected, m.front.handshakes, alpnHTTP2, alpnHTTP1)
+		m.front.goHTTP(m, p, newHTTPServer(m, metricsMux(m.api, m.shown)))
 	}
 	f, handler := m.front, m.peerMux(m.api)
-	for i, l := range f.peers {
+	for _, p := range f.peers {
+		p.secure(m.sides.peers, m.log, peerRejected, 0, alpnHTTP1)
 		s := newHTTPServer(m, handler)
 		f.peerServers = append(f.peerServers, s)
-		f.goServe(m, &f.servingPeers, func() error { return s.Serve(l) })
-		m.log.Info("now serving peer/client/metrics", zap.String("local-member-id", hex(m.id.memberID)),
-			zap.String("listen-peer-url", m.cfg.ListenPeerURLs[i].String()))
+		f.goServe(m, &f.servingPeers, func() error { return s.Serve(p) })
+		m.log.Info("now serving peer/client/metrics", zap.String("local-member-id", hex(m.id.memberID)), zap.String("listen-peer-url", p.url))
 	}
 }
 
@@ -142,31 +99,39 @@ func (m *Member) serveEarly() {
 func (m *Member) serve() error {
 	full := m.clientMux(m.api, m.shown)
 	f := m.front
-	for i, l := range f.clients {
+	for _, p := range f.clients {
 		traffic := "grpc+http"
 		if len(f.https) > 0 {
 			traffic = "grpc"
-			f.goServe(m, &f.serving, func() error { return m.rpc.Serve(l) })
+			p.secure(m.sides.clients, m.log, clientRejected, f.handshakes, alpnHTTP2)
+			f.goServe(m, &f.serving, func() error { return m.rpc.Serve(p) })
 		} else {
-			grpcL, httpL := httpapi.Share(l)
+			p.secure(m.sides.clients, m.log, clientRejected, f.handshakes, alpnHTTP2, alpnHTTP1)
+			grpcL, httpL := httpapi.Share(p, m.cfg.MaxConcurrentStreams)
 			f.goServe(m, &f.serving, func() error { return m.rpc.Serve(grpcL) })
-			f.goHTTP(m, httpL, full)
+			s := newHTTPServer(m, full)
+			httpapi.SpeakBoth(s)
+			f.goHTTP(m, httpL, s)
 		}
-		m.log.Info("ready to serve client requests")
-		m.log.Info("serving client traffic insecurely; this is strongly discouraged!",
-			zap.String("traffic", traffic), zap.String("address", addressOf(m.cfg.ListenClientURLs[i])))
+		m.logServing(p, traffic)
 	}
-	for _, l := range f.https {
-		f.goHTTP(m, l, full)
+	for _, p := range f.https {
+		p.secure(m.sides.clients, m.log, clientRejected, f.handshakes, alpnHTTP2, alpnHTTP1)
+		f.goHTTP(m, p, newHTTPServer(m, full))
+		m.logServing(p, "http")
 	}
 	return nil
 }
 
-func addressOf(u url.URL) string {
-	if u.Host != "" {
-		return u.Host
+func (m *Member) logServing(p *port, traffic string) {
+	m.log.Info("ready to serve client requests")
+	fields := []zap.Field{zap.String("traffic", traffic), zap.String("address", p.address)}
+	if p.plain {
+		m.log.Info("serving client traffic insecurely; this is strongly discouraged!", fields...)
 	}
-	return u.Path
+	if p.tls {
+		m.log.Info("serving client traffic securely", fields...)
+	}
 }
 
 func (f *front) goServe(m *Member, serving *sync.WaitGroup, serve func() error) {
@@ -185,8 +150,7 @@ const (
 	maxHeaderBytes = 1 << 20
 )
 
-func (f *front) goHTTP(m *Member, l net.Listener, h http.Handler) {
-	s := newHTTPServer(m, h)
+func (f *front) goHTTP(m *Member, l net.Listener, s *http.Server) {
 	f.servers = append(f.servers, s)
 	f.goServe(m, &f.serving, func() error { return s.Serve(l) })
 }
@@ -224,10 +188,8 @@ func shutdown(ctx context.Context, servers []*http.Server) {
 	}
 }
 
-func (f *front) close(sets ...[]net.Listener) {
-	for _, set := range sets {
-		for _, l := range set {
-			l.Close()
-		}
+func (f *front) close(sets ...[]*port) {
+	for _, p := range slices.Concat(sets...) {
+		p.Close()
 	}
 }

@@ -32,13 +32,13 @@ func engineFiles() int {
 	return int(min(max(descriptors/share, least), most))
 }
 
-// limitConnections makes listeners share a limit of connections: those beyond it
+// limitConnections makes ports share a limit of connections: those beyond it
 // wait, one at each listener and the others in the system's queue, until one is
 // closed.
-func limitConnections(listeners []net.Listener, limit int) {
+func limitConnections(ports []*port, limit int) {
 	slots := make(chan struct{}, limit)
-	for i, l := range listeners {
-		listeners[i] = &limited{Listener: l, slots: slots, done: make(chan struct{})}
+	for _, p := range ports {
+		p.Listener = &limited{Listener: p.Listener, slots: slots, done: make(chan struct{})}
 	}
 }
 

@@ -30,7 +30,7 @@ func listenLocal(t *testing.T) net.Listener {
 }
 
 func TestConnectionsBeyondTheLimitWait(t *testing.T) {
-	listeners := []net.Listener{listenLocal(t), listenLocal(t)}
+	listeners := []*port{{Listener: listenLocal(t)}, {Listener: listenLocal(t)}}
 	limitConnections(listeners, 2)
 	accepted := make(chan net.Conn)
 	for _, l := range listeners {
@@ -64,7 +64,7 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 }
 
 func TestCloseEndsAnAcceptThatWaits(t *testing.T) {
-	listeners := []net.Listener{listenLocal(t)}
+	listeners := []*port{{Listener: listenLocal(t)}}
 	limitConnections(listeners, 1)
 	client, err := net.Dial("tcp", listeners[0].Addr().String())
 	if err != nil {

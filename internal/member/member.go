@@ -48,6 +48,7 @@ type Member struct {
 	calls  *rpc.Metrics // of clients' calls
 	shown  http.Handler // the metrics
 
+	sides     sides
 	peerHTTP  *http.Client
 	transport *transport.Transport
 	// connected are the members that the transport talks with, and their URLs.
@@ -80,7 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	m := &Member{cfg: cfg, log: cfg.Logger, attached: make(chan struct{}), flushed: make(chan struct{}, 1), failure: make(chan error, 1)}
-	m.metrics, m.started, m.peerHTTP = newWALMetrics(), time.Now(), newPeerHTTP(&cfg)
+	m.metrics, m.started = newWALMetrics(), time.Now()
 	ctx, m.abort = context.WithCancelCause(ctx)
 	defer m.abort(nil)
 	if err := m.start(ctx); err != nil {
@@ -116,9 +117,12 @@ func (m *Member) fail(err error) {
 
 // start builds and starts the parts in the order in which they need each other:
 // listeners are bound first, so that a busy port leaves no trace in the data
-// directory; the log is opened at what the engine holds; clients are served last.
+// directory, nor does a wrong certificate; the log is opened at what the engine holds; clients are served last.
 func (m *Member) start(ctx context.Context) error {
-	var err error
+	err := m.readCertificates()
+	if err != nil {
+		return err
+	}
 	if m.front, err = bind(&m.cfg); err != nil {
 		return err
 	}
@@ -128,6 +132,10 @@ func (m *Member) start(ctx context.Context) error {
 	if m.dir, err = openDataDir(&m.cfg); err != nil {
 		return err
 	}
+	if err := m.makeCertificates(); err != nil {
+		return err
+	}
+	m.peerHTTP = newPeerHTTP(&m.cfg, m.sides.peers)
 	if err := m.dir.clearSnapshots(); err != nil {
 		return err
 	}
@@ -369,7 +377,9 @@ func (m *Member) stop() error {
 	if m.removalTimer != nil {
 		m.removalTimer.Stop()
 	}
-	m.peerHTTP.CloseIdleConnections()
+	if m.peerHTTP != nil {
+		m.peerHTTP.CloseIdleConnections()
+	}
 	m.running.Wait()
 	if m.fsm != nil {
 		m.fsm.Stop()

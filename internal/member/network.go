@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"bowline/internal/certs"
 	"bowline/internal/cluster"
 	"bowline/internal/httpapi"
 	"bowline/internal/peers"
@@ -29,10 +30,13 @@ func (m *Member) peerClient() *peers.Client {
 
 // newPeerHTTP is the client for questions to other members. Each question has a
 // deadline of its own.
-func newPeerHTTP(cfg *Config) *http.Client {
+func newPeerHTTP(cfg *Config, side *certs.Side) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout(cfg), KeepAlive: tcpKeepAlive}
 	return &http.Client{
-		Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute},
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, DialTLSContext: side.Dialer(dialer.DialContext),
+			MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
@@ -47,7 +51,7 @@ func (m *Member) openTransport() (err error) {
 	m.transport, err = transport.New(transport.Config{
 		ID: m.id.memberID, ClusterID: m.id.clusterID, PeerURLs: m.ownPeerURLs,
 		Version: server.Version, MinClusterVersion: oldestPeer, DialTimeout: dialTimeout(&m.cfg),
-		ReadTimeout: m.cfg.PeerReadTimeout, WriteTimeout: m.cfg.PeerWriteTimeout,
+		Handshake: m.sides.peers.Handshake, ReadTimeout: m.cfg.PeerReadTimeout, WriteTimeout: m.cfg.PeerWriteTimeout,
 		Raft: raftSide{m}, SendSnapshot: m.sendState, OnRemoved: m.removed, Logger: m.log,
 	})
 	return err

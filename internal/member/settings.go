@@ -20,6 +20,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		ListenPeerURLs: c.Listen.Peer, ListenClientURLs: c.Listen.Client,
 		ListenHTTPURLs: c.Listen.ClientHTTP, ListenMetricsURLs: c.Listen.Metrics,
 		ReusePort: c.Listen.ReusePort, ReuseAddress: c.Listen.ReuseAddress,
+		ClientTLS: c.ClientTLS, PeerTLS: c.PeerTLS, TLS: c.TLS,
 		AdvertisePeerURLs: texts(c.Advertise.Peer), AdvertiseClientURLs: texts(c.Advertise.Client),
 		InitialCluster: byName(members), InitialToken: c.Bootstrap.Token, JoinExisting: c.Bootstrap.Existing,
 		Discovery: c.Discovery, SRV: c.Bootstrap.SRV, SRVName: c.Bootstrap.SRVName,

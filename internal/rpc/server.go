@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/tls"
 	"math"
 	"sync/atomic"
 	"time"
@@ -15,7 +14,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -36,8 +34,6 @@ type Config struct {
 	// KeepAliveMinTime is the shortest interval at which clients may ping;
 	// KeepAliveInterval and KeepAliveTimeout are the server's own pings.
 	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
-	// TLS is nil for plain text.
-	TLS *tls.Config
 	// SlowRequest is from when a unary call, SlowApply from when the work of a read
 	// is worth a warning.
 	SlowRequest, SlowApply time.Duration
@@ -60,13 +56,16 @@ type Service struct {
 	unary *atomic.Int64
 }
 
-// New registers all services. The caller serves listeners and stops it.
+// New registers all services. The caller serves listeners and stops it. Connections
+// with TLS come from a listener that has made the handshake: calls over them have
+// credentials.TLSInfo, with the verified certificates, as their peer's AuthInfo.
 func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
 	m := &member{Config: c, started: time.Now()}
 	opts := []grpc.ServerOption{
+		grpc.Creds(shaken{}),
 		grpc.ForceServerCodecV2(codec{&c.Metrics.receivedBytes, &c.Metrics.sentBytes}),
 		grpc.MaxRecvMsgSize(c.MaxRequestBytes + messageOverhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
@@ -80,9 +79,6 @@ func New(c Config) *Service {
 	}
 	if c.KeepAliveInterval > 0 && c.KeepAliveTimeout > 0 {
 		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{Time: c.KeepAliveInterval, Timeout: c.KeepAliveTimeout}))
-	}
-	if c.TLS != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(c.TLS)))
 	}
 	s := &Service{Server: grpc.NewServer(opts...), health: health.NewServer(), unary: &m.calls}
 	s.RegisterService(kvDesc(), c.Server)

@@ -80,17 +80,32 @@ func newPostClient(cfg *Config) *http.Transport { return newClient(cfg, 0) }
 func newClient(cfg *Config, readTimeout time.Duration) *http.Transport {
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true)
-	return &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
-			defer cancel()
-			c, err := cfg.Dial(ctx, network, address)
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
+		defer cancel()
+		c, err := cfg.Dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &timedConn{Conn: c, read: readTimeout, write: cfg.WriteTimeout}, nil
+	}
+	var dialTLS func(ctx context.Context, network, address string) (net.Conn, error)
+	if cfg.Handshake != nil {
+		dialTLS = func(ctx context.Context, network, address string) (net.Conn, error) {
+			host, _, err := net.SplitHostPort(address)
 			if err != nil {
 				return nil, err
 			}
-			return &timedConn{Conn: c, read: readTimeout, write: cfg.WriteTimeout}, nil
-		},
-		TLSClientConfig:        cfg.TLS.Clone(),
+			c, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return cfg.Handshake(ctx, c, host)
+		}
+	}
+	return &http.Transport{
+		DialContext:            dial,
+		DialTLSContext:         dialTLS,
 		TLSHandshakeTimeout:    10 * time.Second,
 		Protocols:              http1,
 		DisableCompression:     true,

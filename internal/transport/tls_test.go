@@ -4,12 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 )
 
-// TestHTTPS: https URLs take Config.TLS, and HTTP/1.1 even from a server that offers more.
+// TestHTTPS: https URLs take Config.Handshake, and HTTP/1.1 even from a server that offers more.
 func TestHTTPS(t *testing.T) {
 	protocols := make(chan string, 1)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { protocols <- r.Proto }))
@@ -18,12 +19,16 @@ func TestHTTPS(t *testing.T) {
 	defer s.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
+	trusting := func(ctx context.Context, c net.Conn, host string) (net.Conn, error) {
+		secure := tls.Client(c, &tls.Config{RootCAs: roots, ServerName: host})
+		return secure, secure.HandshakeContext(ctx)
+	}
 	for name, c := range map[string]struct {
-		config *tls.Config
-		ok     bool
-	}{"trusted": {&tls.Config{RootCAs: roots}, true}, "not trusted": {nil, false}} {
+		handshake func(context.Context, net.Conn, string) (net.Conn, error)
+		ok        bool
+	}{"trusted": {trusting, true}, "not trusted": {nil, false}} {
 		t.Run(name, func(t *testing.T) {
-			tr, err := New(Config{ID: 1, ClusterID: testCluster, Version: "3.7.1", MinClusterVersion: "3.0.0", Raft: newFakeRaft(), TLS: c.config})
+			tr, err := New(Config{ID: 1, ClusterID: testCluster, Version: "3.7.1", MinClusterVersion: "3.0.0", Raft: newFakeRaft(), Handshake: c.handshake})
 			if err != nil {
 				t.Fatal(err)
 			}

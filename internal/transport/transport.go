@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -44,8 +43,8 @@ type Config struct {
 	// ReadTimeout is how long a stream may be silent, WriteTimeout how long a piece of data may take to be written (default
 	// and least 5 s: other members send a sign of life every 5/3 s).
 	ReadTimeout, WriteTimeout time.Duration
-	// TLS is used for https URLs.
-	TLS *tls.Config
+	// Handshake makes a connection to a host secure, for https URLs, or closes it. nil means by Go's defaults.
+	Handshake func(ctx context.Context, c net.Conn, host string) (net.Conn, error)
 	// Dial opens connections; nil means TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
