@@ -16,7 +16,7 @@ type JWT struct {
 	signing    any // nil if tokens can only be verified
 	verifying  any
 	ttl        time.Duration
-	parser     *jwt.Parser
+	rules      []jwt.ParserOption
 	mu         sync.Mutex // guards the adding to and thinning of verified
 	verified   sync.Map   // token: verifiedToken
 	verifiedNo int
@@ -58,7 +58,9 @@ func (j *JWT) Verify(token string, now time.Time) (Identity, error) {
 		j.forget(token)
 	}
 	claims := jwt.MapClaims{}
-	parsed, err := j.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
+	clock := jwt.WithTimeFunc(func() time.Time { return now })
+	parser := jwt.NewParser(append(j.rules[:len(j.rules):len(j.rules)], clock)...)
+	parsed, err := parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
 		if t.Method.Alg() != j.method.Alg() {
 			return nil, errSigningMethod
 		}

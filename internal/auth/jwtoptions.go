@@ -56,11 +56,10 @@ func newJWT(options map[string]string, log *zap.Logger) (*JWT, error) {
 	if len(unknown) > 0 {
 		log.Warn("unknown JWT options", zap.Strings("keys", unknown))
 	}
-	rules := []jwt.ParserOption{jwt.WithValidMethods([]string{j.method.Alg()})}
+	j.rules = []jwt.ParserOption{jwt.WithValidMethods([]string{j.method.Alg()})}
 	if audience := options[optionAudience]; audience != "" {
-		rules = append(rules, jwt.WithAudience(audience))
+		j.rules = append(j.rules, jwt.WithAudience(audience))
 	}
-	j.parser = jwt.NewParser(rules...)
 	return j, j.useKeys(public, private)
 }
 

@@ -107,7 +107,7 @@ func TestWhatFollows(t *testing.T) {
 		{"--auto-compaction-retention=3 --auto-compaction-mode=revision", func(c *Config) any { return c.Compaction }, Compaction{Revisions: 3}},
 		{"--bcrypt-cost=3", func(c *Config) any { return c.Auth.BcryptCost }, 10},
 		{"--bcrypt-cost=32", func(c *Config) any { return c.Auth.BcryptCost }, 10},
-		{"--bcrypt-cost=31 --auth-token-ttl=7", func(c *Config) any { return c.Auth }, Auth{"simple", 7 * time.Second, 31}},
+		{"--bcrypt-cost=31 --auth-token-ttl=7", func(c *Config) any { return c.Auth }, Auth{"simple", 7 * time.Second, 31, false}},
 		{"--auth-token=", func(c *Config) any { return c.Auth.Token }, ""},
 		{"--watch-progress-notify-interval=1ms", func(c *Config) any { return c.Watch.ProgressInterval }, 100 * time.Millisecond},
 		{"--watch-progress-notify-interval=100ms", func(c *Config) any { return c.Watch.ProgressInterval }, 100 * time.Millisecond},

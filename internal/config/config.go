@@ -191,6 +191,8 @@ type Auth struct {
 	Token      string
 	TokenTTL   time.Duration
 	BcryptCost int
+	// RevokeWatches ends running watches whose user has lost the right to them.
+	RevokeWatches bool
 }
 
 // Metrics is what can be observed besides logs.

@@ -115,5 +115,8 @@ func authRows() []setting {
 		{name: "auth-token-ttl", group: groupAuth, def: "300",
 			to:   func(d *draft) value { return unsigned(&d.tokenTTLSeconds) },
 			help: "Seconds after which a simple token expires that is not used."},
+		{name: "auth-watch-revocation", group: groupAuth, def: "false",
+			to:   func(d *draft) value { return boolean(&d.Auth.RevokeWatches) },
+			help: "End running watches whose user has lost the right to them (not in etcd)."},
 	}
 }

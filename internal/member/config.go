@@ -85,6 +85,8 @@ type Config struct {
 	AuthToken  string
 	TokenTTL   time.Duration
 	BcryptCost int
+	// RevokeWatches ends running watches whose user has lost the right to them.
+	RevokeWatches bool
 
 	// EnablePprof serves /debug/pprof on the client port.
 	EnablePprof bool

@@ -273,7 +273,7 @@ func (m *Member) serverConfig() server.Config {
 		QuotaBytes: m.cfg.QuotaBytes, Engine: m.engine, LeaseClock: lease.NewKeeper(lease.Config{Retry: requestTimeout(&m.cfg)}), Logger: m.log,
 		Peers: m.peerClient(), ActiveSince: m.activeSince, StrictReconfig: m.cfg.StrictReconfig,
 		CorruptCheck: m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
-		Credentials: rpc.Caller(false), Tokens: m.tokens, BcryptCost: m.cfg.BcryptCost,
+		Credentials: rpc.Caller(m.cfg.ClientTLS.ClientCertAuth), Tokens: m.tokens, BcryptCost: m.cfg.BcryptCost,
 	}
 	dir := m.dir.member
 	if usage, err := m.cfg.FS.GetDiskUsage(dir); err == nil {
@@ -299,7 +299,7 @@ func (m *Member) fsmConfig() fsm.Config {
 		MinLeaseTTL: lease.MinTTL(m.cfg.electionTimeout()), MaxLearners: m.cfg.MaxLearners, MembersChanged: m.membersChanged,
 		Deliver: m.server.Deliver, Publish: m.publish,
 		LeaseGranted: m.server.LeaseGranted, LeaseRevoked: m.server.LeaseRevoked, EmptyEntry: m.server.EmptyEntry,
-		Tokens: m.server, Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply, Logger: m.log,
+		Tokens: m.server, RulesChanged: m.server.RulesChanged, Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	}
 }
 

@@ -34,7 +34,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		WatchProgressInterval: c.Watch.ProgressInterval,
 		KeepAliveMinTime:      c.GRPC.KeepAliveMinTime, KeepAliveInterval: c.GRPC.KeepAliveInterval, KeepAliveTimeout: c.GRPC.KeepAliveTimeout,
 		CORS: c.HTTP.CORS, HostWhitelist: c.HTTP.HostWhitelist,
-		AuthToken: c.Auth.Token, TokenTTL: c.Auth.TokenTTL, BcryptCost: c.Auth.BcryptCost,
+		AuthToken: c.Auth.Token, TokenTTL: c.Auth.TokenTTL, BcryptCost: c.Auth.BcryptCost, RevokeWatches: c.Auth.RevokeWatches,
 		EnablePprof: c.Metrics.Pprof, ExtensiveMetrics: c.Metrics.Extensive,
 		SlowRequest: c.Warn.Unary, SlowApply: c.Warn.Apply, Gates: c.Features.Gates(),
 		Logger: log,

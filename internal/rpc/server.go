@@ -34,6 +34,8 @@ type Config struct {
 	// KeepAliveMinTime is the shortest interval at which clients may ping;
 	// KeepAliveInterval and KeepAliveTimeout are the server's own pings.
 	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
+	// RevokeWatches ends running watches whose user has lost the right to them.
+	RevokeWatches bool
 	// SlowRequest is from when a unary call, SlowApply from when the work of a read
 	// is worth a warning.
 	SlowRequest, SlowApply time.Duration

@@ -20,6 +20,9 @@ type watchServer interface {
 	HeaderIDs() (clusterID, memberID, raftTerm uint64)
 	// MayWatch refuses a watch that the stream's caller may not have.
 	MayWatch(context.Context, *pb.WatchCreateRequest) error
+	// GuardWatches ends the watches of a stream whose caller loses the right to them; it
+	// wants to know when one was created.
+	GuardWatches(context.Context, *watch.Stream) (created func())
 	// WatchLeader returns a context that ends, with the error for the client as its
 	// cause, when a stream that requires a leader must be cut.
 	WatchLeader(context.Context) (context.Context, context.CancelCauseFunc)
@@ -44,9 +47,10 @@ func handleWatch(srv any, stream grpc.ServerStream) error {
 	defer cancel(nil)
 	w := s.NewWatchStream()
 	defer w.Close()
+	created := s.GuardWatches(ctx, w)
 	received := make(chan error, 1)
 	go func() {
-		err := receiveWatch(ctx, s, stream, w)
+		err := receiveWatch(ctx, s, stream, w, created)
 		if err != nil {
 			cancel(err)
 		}
@@ -80,7 +84,7 @@ func sendWatch(ctx context.Context, s watchServer, stream grpc.ServerStream, w *
 
 // receiveWatch carries out the client's requests. The end of its sending side
 // does not end the stream.
-func receiveWatch(ctx context.Context, s watchServer, stream grpc.ServerStream, w *watch.Stream) error {
+func receiveWatch(ctx context.Context, s watchServer, stream grpc.ServerStream, w *watch.Stream, created func()) error {
 	for {
 		req := new(pb.WatchRequest)
 		if err := stream.RecvMsg(req); errors.Is(err, io.EOF) {
@@ -90,6 +94,9 @@ func receiveWatch(ctx context.Context, s watchServer, stream grpc.ServerStream, 
 		}
 		if err := carryOut(ctx, s, req, w); err != nil {
 			return err
+		}
+		if req.GetCreateRequest() != nil {
+			created()
 		}
 	}
 }

@@ -66,6 +66,11 @@ func (s *Server) ownerOf(ctx context.Context, token string, rules *auth.Rules) (
 	return auth.Identity{User: user, Revision: rules.Revision}, nil
 }
 
+// Identify finds out who calls, while access is controlled.
+func (s *Server) Identify(ctx context.Context) (auth.Identity, error) {
+	return s.identify(ctx, s.fsm.Rules())
+}
+
 // Identified refuses a caller who is nobody, while access is controlled.
 func (s *Server) Identified(ctx context.Context) error {
 	rules := s.fsm.Rules()
@@ -185,49 +190,6 @@ func (s *Server) asRoot(context.Context) (auth.Identity, error) {
 		return auth.Identity{User: auth.RootUser, Revision: rules.Revision}, nil
 	}
 	return auth.Identity{}, nil
-}
-
-// Assign, EndOf and EndAll follow what is applied; see fsm.Tokens.
-func (s *Server) Assign(user, token string) {
-	if t := s.cfg.Tokens.Simple; t != nil {
-		t.Assign(user, token, time.Now())
-	}
-}
-
-// EndOf: see Assign.
-func (s *Server) EndOf(user string) {
-	s.passwords.Forget()
-	if t := s.cfg.Tokens.Simple; t != nil {
-		t.EndOf(user)
-	}
-}
-
-// EndAll: see Assign.
-func (s *Server) EndAll() {
-	s.passwords.Forget()
-	if t := s.cfg.Tokens.Simple; t != nil {
-		t.EndAll()
-	}
-}
-
-// tokenScan is how often expired tokens are looked for.
-const tokenScan = time.Second
-
-// expireTokens removes tokens whose time is over, until ctx ends.
-func (s *Server) expireTokens(ctx context.Context) {
-	if s.cfg.Tokens.Simple == nil {
-		return
-	}
-	t := time.NewTicker(tokenScan)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-t.C:
-			s.cfg.Tokens.Simple.Expire(now)
-		}
-	}
 }
 
 // mayDo asks the rules about what needs the keys of a lease and does not go through the

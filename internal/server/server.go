@@ -101,6 +101,7 @@ type Server struct {
 	checkVersions chan struct{}
 	stats         *Stats
 	passwords     *auth.Passwords
+	rules         rulesSeen
 	// background counts revocations in flight.
 	background sync.WaitGroup
 }
