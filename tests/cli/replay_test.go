@@ -65,15 +65,11 @@ var recordings = map[string]string{
 	"v3_auth":        "",
 	"v3_role":        "",
 	"v3_user":        "",
-	"v3_tls":         waitsForTLS,
-	"v3_tls_mutual":  waitsForTLS,
+	"v3_tls":         "",
+	"v3_tls_mutual":  "",
 	"v3_make_mirror": "the server: mirroring is checked in a later issue",
 	"v3_downgrade":   "the server: downgrade comes in a later issue",
 }
-
-const (
-	waitsForTLS = "the server: TLS listeners come in a later issue"
-)
 
 // atOnce is how many recordings run at the same time. They mostly wait, so this
 // may be more than the number of processors.
