@@ -4,8 +4,6 @@ package config
 // what they say, and that wait for the capability named here. A setting whose
 // capability is built leaves this table.
 var waiting = map[string]string{
-	"auto-compaction-mode":      "automatic compaction",
-	"auto-compaction-retention": "automatic compaction",
 	"compaction-batch-limit":    "compaction at a set pace",
 	"compaction-sleep-interval": "compaction at a set pace",
 	"enable-grpc-gateway":       "the JSON gateway",

@@ -54,6 +54,8 @@ type Config struct {
 	// CompactHashCheck how often those of compactions; 0 means never.
 	// InitialCorruptCheck compares before a restarted member takes part.
 	CorruptCheck, CompactHashCheck time.Duration
+	// AutoCompaction says what the leader compacts by itself.
+	AutoCompaction config.Compaction
 	InitialCorruptCheck            bool
 	// HurryElection shortens the wait for the first election once a peer is reached.
 	HurryElection bool

@@ -270,8 +270,9 @@ func (m *Member) serverConfig() server.Config {
 	c := server.Config{
 		MemberID: m.id.memberID, ClusterID: m.id.clusterID, Name: m.cfg.Name, ClientURLs: m.cfg.AdvertiseClientURLs,
 		ElectionTimeout: m.cfg.electionTimeout(), MaxRequestBytes: m.cfg.MaxRequestBytes, MaxTxnOps: m.cfg.MaxTxnOps,
-		QuotaBytes: m.cfg.QuotaBytes, Engine: m.engine, LeaseClock: lease.NewKeeper(lease.Config{Retry: requestTimeout(&m.cfg)}), Logger: m.log,
+		QuotaBytes: m.cfg.QuotaBytes, Engine: m.engine, LeaseClock: lease.NewKeeper(lease.Config{Now: clock, Retry: requestTimeout(&m.cfg)}), Logger: m.log,
 		Peers: m.peerClient(), ActiveSince: m.activeSince, StrictReconfig: m.cfg.StrictReconfig,
+		AutoCompaction: m.cfg.AutoCompaction,
 		CorruptCheck: m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
 		Credentials: rpc.Caller(m.cfg.ClientTLS.ClientCertAuth), Tokens: m.tokens, BcryptCost: m.cfg.BcryptCost,
 	}

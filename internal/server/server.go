@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bowline/internal/auth"
+	"bowline/internal/config"
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
 	"bowline/internal/lease"
@@ -65,6 +66,8 @@ type Config struct {
 	CorruptCheck, CompactHashCheck time.Duration
 	// StrictReconfig refuses changes of members that would hurt the cluster.
 	StrictReconfig bool
+	// AutoCompaction says what the leader compacts by itself.
+	AutoCompaction config.Compaction
 	// Credentials tells what a caller shows to prove who it is. Without it all are
 	// nobody.
 	Credentials func(context.Context) Credentials
