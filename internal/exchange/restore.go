@@ -145,7 +145,7 @@ func (o *RestoreOptions) build(ctx context.Context, db *database, dir string, r 
 	records.Position = fsm.Position{Index: uint64(len(o.Members)), Term: 1}
 	stats, rev, err := writeEngine(ctx, db, records, filepath.Join(dir, engine.DirName), importOptions{
 		dir: dir, bump: o.Bump, progress: o.Progress,
-	}, o.Logger)
+	}, engine.Options{Logger: o.Logger.Named("engine")})
 	if err != nil {
 		return err
 	}
@@ -154,8 +154,9 @@ func (o *RestoreOptions) build(ctx context.Context, db *database, dir string, r 
 }
 
 // writeEngine makes an engine of a database and closes it, everything being on disk.
-func writeEngine(ctx context.Context, db *database, records *records, dir string, o importOptions, log *zap.Logger) (stats mvcc.BuildStats, rev int64, err error) {
-	e, err := engine.Open(dir, engine.Options{Logger: log.Named("engine")})
+func writeEngine(ctx context.Context, db *database, records *records, dir string, o importOptions, with engine.Options) (stats mvcc.BuildStats, rev int64, err error) {
+	with.OnFatal = func(error) {} // whoever writes is told, too
+	e, err := engine.Open(dir, with)
 	if err != nil {
 		return stats, 0, err
 	}

@@ -158,6 +158,9 @@ func (f *FSM) decode(e *raftpb.Entry) (*pb.InternalRaftRequest, error) {
 		f.request.Put, f.request.Header = &f.put, &f.header
 		return &f.request, nil
 	}
+	if req, ok := wire.DecodeV2(e.GetData()); ok {
+		return req, nil
+	}
 	req := new(pb.InternalRaftRequest)
 	if err := proto.Unmarshal(e.GetData(), req); err != nil {
 		return nil, fmt.Errorf("fsm: entry %d is not a request that this version knows: %w", e.GetIndex(), err)

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"bowline/internal/engine"
+	"bowline/internal/exchange"
 	"bowline/internal/fsm"
 	"bowline/internal/mvcc"
 	"bowline/internal/wal"
@@ -62,7 +64,10 @@ func openDataDir(cfg *Config) (*dataDir, error) {
 		return nil, fmt.Errorf("data directory %s is in use by another process; stop it, or choose another --data-dir: %w", cfg.DataDir, err)
 	}
 	d.lock = lock
-	err = d.checkFormat()
+	err = d.takeOver(cfg.DataDir)
+	if err == nil {
+		err = d.checkFormat()
+	}
 	if err == nil {
 		d.engine, err = d.states().Current()
 	}
@@ -86,7 +91,7 @@ func (d *dataDir) warnOfOthers(dir string) {
 		return
 	}
 	for _, n := range names {
-		if n != memberDirName && n != "fixtures" {
+		if n != memberDirName && n != "fixtures" && n != exchange.AsideName {
 			d.log.Warn("found invalid file under data directory", zap.String("filename", n), zap.String("data-dir", dir))
 		}
 	}
@@ -94,6 +99,15 @@ func (d *dataDir) warnOfOthers(dir string) {
 		d.log.Warn("check file permission", zap.String("error", fmt.Sprintf("directory %q exist, but the permission is %q. "+
 			"The recommended permission is \"-rwx------\" to prevent possible unprivileged access to the data", dir, info.Mode())))
 	}
+}
+
+// takeOver makes the directory ours if it is etcd's.
+func (d *dataDir) takeOver(dir string) error {
+	t := exchange.TakeOver{FS: d.fs, DataDir: dir, LogDir: d.wal, Logger: d.log}
+	if !t.Needed() {
+		return nil
+	}
+	return t.Run(context.Background())
 }
 
 // initialized tells whether a member has started here before: whether there is a
@@ -104,11 +118,7 @@ func (d *dataDir) initialized() bool { return wal.Exists(d.fs, d.wal) }
 func (d *dataDir) checkFormat() error {
 	f, err := d.fs.Open(filepath.Join(d.member, formatName))
 	if errors.Is(err, os.ErrNotExist) {
-		if _, err := d.fs.Stat(filepath.Join(d.member, "snap")); err == nil || d.initialized() {
-			return fmt.Errorf("%s holds a data directory of etcd, which this version cannot take over; "+
-				"it is left as it is: choose another --data-dir", d.member)
-		}
-		return nil
+		return nil // it is empty, or a first start was cut short
 	}
 	if err != nil {
 		return fmt.Errorf("cannot access member directory: %w", err)

@@ -94,6 +94,9 @@ type recovery struct {
 	out   Recovered
 	arena entryArena
 
+	// visit is given each entry as it is read.
+	visit func(Entry)
+
 	metadata []byte
 	crc      uint32
 	last     uint64
@@ -280,6 +283,9 @@ func (r *recovery) entry(rec record) string {
 		r.lastMark = rec.offset
 	}
 	r.last = e.index
+	if r.visit != nil {
+		r.visit(Entry{Index: e.index, Term: e.term, Type: raftpb.EntryType(e.kind), Data: e.data})
+	}
 	r.retain(e)
 	return ""
 }
