@@ -60,8 +60,7 @@ func listenSecurely(c *tls.Conn, streams uint32) (heard net.Conn, calls bool, er
 	case calls:
 		return &callConn{conn{Conn: c, first: o.heard}, c}, true, nil
 	}
-	from := bufio.NewReader(io.MultiReader(bytes.NewReader(o.heard), c))
-	return &requestConn{Conn: c, secure: c, from: from, pass: len(wholePreface)}, false, nil
+	return newRequestConn(c, c, o.heard), false, nil
 }
 
 // greeting is a SETTINGS frame.
@@ -197,6 +196,12 @@ type requestConn struct {
 	from   *bufio.Reader
 	pass   int // bytes to pass on before the next frame begins
 	past   bool
+}
+
+// newRequestConn is c, of which something was read already.
+func newRequestConn(c net.Conn, secure *tls.Conn, heard []byte) *requestConn {
+	from := bufio.NewReader(io.MultiReader(bytes.NewReader(heard), c))
+	return &requestConn{Conn: c, secure: secure, from: from, pass: len(wholePreface)}
 }
 
 func (c *requestConn) Read(b []byte) (int, error) {

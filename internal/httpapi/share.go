@@ -17,8 +17,8 @@ const preface = "PRI * HTTP/2.0"
 const prefaceTimeout = 5 * time.Minute
 
 // Share splits a listener. Connections in plain text that begin with HTTP/2 go to
-// the first listener, and so do those with TLS, which are of type *tls.Conn, whose
-// first request is a call; all others go to the second, for a server that SpeakBoth
+// the first listener, and so do those with TLS, which are of type *tls.Conn and have
+// had their handshake, whose first request is a call; all others go to the second, for a server that SpeakBoth
 // has prepared. Closing either closes both and l. streams is how many may be open
 // at once on a connection that calls.
 //
