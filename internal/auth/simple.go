@@ -19,9 +19,9 @@ const (
 	tokenLength  = 16
 	// DefaultTTL is for how long a simple token lives that is not used.
 	DefaultTTL = 300 * time.Second
-	// renewal is how much time must have passed before another use prolongs a token:
-	// many callers share one, and should not all write to it.
-	renewal = time.Second
+	// A token is prolonged by a use only when some time has passed since the last time,
+	// this part of its life: many callers share one, and should not all write to it.
+	renewalPart = 16
 	// maxTokens bounds the tokens. Beyond it those go that were not used for longest.
 	maxTokens = 1 << 18
 )
@@ -86,7 +86,7 @@ func (t *SimpleTokens) User(token string, now time.Time) (string, bool) {
 	if now.UnixNano() >= expires {
 		return "", false
 	}
-	if until := now.Add(t.ttl).UnixNano(); until-expires >= int64(renewal) {
+	if until := now.Add(t.ttl).UnixNano(); until-expires >= int64(t.ttl/renewalPart) {
 		s.expires.CompareAndSwap(expires, until)
 	}
 	return s.user, true

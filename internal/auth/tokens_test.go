@@ -53,7 +53,7 @@ func TestSimpleTokensAreBounded(t *testing.T) {
 	s.max = 80
 	s.Assign("keeper", "kept", now)
 	for i := range 1000 {
-		at := now.Add(time.Duration(i) * time.Millisecond * 20)
+		at := now.Add(time.Duration(i) * 100 * time.Millisecond)
 		s.Assign("u", fmt.Sprint(i), at)
 		if _, ok := s.User("kept", at); !ok {
 			t.Fatalf("a token in use went for the %dth", i)

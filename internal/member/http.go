@@ -24,12 +24,7 @@ func (p probed) Alarms() []*pb.AlarmMember { return p.m.fsm.Alarms() }
 func (p probed) ClusterVersion() string    { return p.m.fsm.ClusterVersion() }
 
 func (p probed) Probe(ctx context.Context, serializable bool) error {
-	a, err := p.m.server.Range(ctx, &pb.RangeRequest{Key: []byte{0}, Limit: 1, KeysOnly: true, Serializable: serializable})
-	if err != nil {
-		return err
-	}
-	a.Release()
-	return nil
+	return p.m.server.Probe(ctx, serializable)
 }
 
 // metricsHandler serves the registry's metrics.
