@@ -41,6 +41,33 @@ func needsAdmin(req *pb.InternalRaftRequest) bool {
 		req.AuthUserList != nil || req.AuthRoleList != nil
 }
 
+// Deed names what a request does to the rules, as etcd's log does.
+func Deed(req *pb.InternalRaftRequest) string {
+	switch {
+	case req.AuthEnable != nil:
+		return "enabled authentication"
+	case req.AuthDisable != nil:
+		return "disabled authentication"
+	case req.AuthUserAdd != nil:
+		return "added a user"
+	case req.AuthUserDelete != nil:
+		return "deleted a user"
+	case req.AuthUserChangePassword != nil:
+		return "changed a password of a user"
+	case req.AuthUserGrantRole != nil:
+		return "granted a role to a user"
+	case req.AuthUserRevokeRole != nil:
+		return "revoked a role from a user"
+	case req.AuthRoleAdd != nil:
+		return "created a role"
+	case req.AuthRoleDelete != nil:
+		return "deleted a role"
+	case req.AuthRoleGrantPermission != nil:
+		return "granted/updated a permission to a user"
+	}
+	return "revoked a permission on range"
+}
+
 // Apply carries out a request from the log, whose index is that of its entry, on
 // behalf of id. An error is a refusal. Requests that only read, which etcd puts into its
 // log, change nothing.

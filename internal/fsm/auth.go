@@ -84,12 +84,13 @@ func (f *FSM) applyAuth(g *group, req *pb.InternalRaftRequest, index uint64) ([]
 	if err := storeRules(g.kv.Batch(), old, &c); err != nil {
 		return nil, err
 	}
+	deed, by := auth.Deed(req), identity(req).User
 	g.after = append(g.after, func() {
 		f.rules.Store(c.Next)
 		f.tellTokens(&c)
 		if c.Next != old {
-			f.cfg.Logger.Info("users or roles have changed", zap.Uint64("auth-revision", c.Next.Revision),
-				zap.Bool("auth-enabled", c.Next.Enabled), zap.Strings("users", c.Users), zap.Strings("roles", c.Roles))
+			f.cfg.Logger.Info(deed, zap.String("by", by), zap.Uint64("auth-revision", c.Next.Revision),
+				zap.Strings("users", c.Users), zap.Strings("roles", c.Roles))
 			if f.cfg.RulesChanged != nil {
 				f.cfg.RulesChanged(c.Next)
 			}
