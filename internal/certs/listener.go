@@ -176,9 +176,19 @@ func (t *Listener) shake(h *handshake) (net.Conn, error) {
 		if t.ctx.Err() == nil {
 			t.report(secure, err)
 		}
+		linger(c)
 		return nil, err
 	}
 	return secure, c.SetDeadline(time.Time{})
+}
+
+// linger reads what who was rejected has sent meanwhile. If it were left unread, closing
+// the connection would take back the alert that tells the reason.
+func linger(c net.Conn) {
+	const patience, most = time.Second, 64 << 10
+	if c.SetReadDeadline(time.Now().Add(patience)) == nil {
+		_, _ = io.CopyN(io.Discard, c, most)
+	}
 }
 
 // recordOfHandshake is the first byte of every TLS connection.
