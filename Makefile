@@ -25,9 +25,9 @@ gofail: ## the programs with failpoints that work, into bin/gofail/
 failpoints: ## a crash and a delay at every failpoint, under load
 	BOWLINE_FAILPOINTS=all $(GO) test -timeout 60m -v -run Failpoint ./tests/failpoints
 
-debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server
-	$(GO) vet -tags debian ./tests/compat
-	$(GO) test -tags debian -run Debian ./tests/compat
+debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server; its openssl
+	$(GO) vet -tags debian ./tests/compat ./tests/security
+	$(GO) test -tags debian -run Debian ./tests/compat ./tests/security
 
 race: ## the packages with goroutines, and a server built with the detector under the client's tests
 	$(GO) test -race -short -p 3 -timeout 10m ./internal/... ./tests/compat ./tests/conformance
