@@ -73,7 +73,10 @@ func (m *Member) publishAgain(ctx context.Context) {
 }
 
 // receiveStates is what the peer port serves for other members' senders.
-func (m *Member) receiveStates(mux *http.ServeMux) { mux.Handle(transfer.Path, m.states.receiver) }
+func (m *Member) receiveStates(mux *http.ServeMux) {
+	mux.Handle(transfer.Path, m.states.receiver)
+	mux.HandleFunc(transfer.ImagePath, m.states.receiver.ServeImage)
+}
 
 // finishInstall ends an installation that a crash has cut short: the log begins behind
 // what the engine holds.

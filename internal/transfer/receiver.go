@@ -261,28 +261,35 @@ func (r *Receiver) hand(req *http.Request) (index uint64, err error) {
 	if n := len(in.lacks()); n > 0 {
 		return 0, refuse(http.StatusConflict, "%d files are not here yet", n)
 	}
-	at := in.message.GetSnapshot().GetMetadata()
-	index = at.GetIndex()
 	r.current = nil
-	defer func() { r.counts.end(in.message.GetFrom(), r.now().Sub(in.began), err) }()
-	name := enginePrefix + in.name
+	err = r.give(req.Context(), in.dir, in.name, in.message, in.received, in.began)
+	r.counts.end(in.message.GetFrom(), r.now().Sub(in.began), err)
+	return in.message.GetSnapshot().GetMetadata().GetIndex(), err
+}
+
+// give seals the engine in dir, as the state that message m speaks of, and hands m to
+// raft. The caller holds mu.
+func (r *Receiver) give(ctx context.Context, dir, suffix string, m *raftpb.Message, bytes int64, began time.Time) error {
+	at := m.GetSnapshot().GetMetadata()
+	index := at.GetIndex()
+	name := enginePrefix + suffix
 	// gofail: var transferBeforeSeal struct{}
-	if err := r.cfg.Dirs.seal(in.dir, name, complete{index, at.GetTerm()}); err != nil {
-		return 0, errors.Join(err, r.cfg.Dirs.FS.RemoveAll(in.dir))
+	if err := r.cfg.Dirs.seal(dir, name, complete{index, at.GetTerm()}); err != nil {
+		return errors.Join(err, r.cfg.Dirs.FS.RemoveAll(dir))
 	}
 	// gofail: var transferAfterSeal struct{}
-	r.saves.Observe(r.now().Sub(in.began))
-	r.cfg.Logger.Info("received and saved database snapshot", zap.String("remote-peer-id", fmt.Sprintf("%x", in.message.GetFrom())),
-		zap.Uint64("incoming-snapshot-index", index), zap.Int64("bytes", in.received))
-	switch err := r.cfg.Step(context.WithoutCancel(req.Context()), in.message); {
+	r.saves.Observe(r.now().Sub(began))
+	r.cfg.Logger.Info("received and saved database snapshot", zap.String("remote-peer-id", fmt.Sprintf("%x", m.GetFrom())),
+		zap.Uint64("incoming-snapshot-index", index), zap.Int64("bytes", bytes))
+	switch err := r.cfg.Step(context.WithoutCancel(ctx), m); {
 	case errors.Is(err, node.ErrNotTaken):
 		if err := r.cfg.Dirs.FS.RemoveAll(r.cfg.Dirs.path(name)); err != nil {
-			return 0, err
+			return err
 		}
-		return 0, refuse(http.StatusConflict, "raft has no use for the state")
+		return refuse(http.StatusConflict, "raft has no use for the state")
 	case err != nil:
-		return 0, err
+		return err
 	}
 	r.pending = index
-	return index, nil
+	return nil
 }
