@@ -31,6 +31,9 @@ type group struct {
 	results []delivery
 	// since is when the last request of the group was done, for measuring.
 	since time.Duration
+	// access, if not nil, puts changed rules into force. It runs before the applied index
+	// is published: whoever has waited for an index must find the rules of then.
+	access func()
 	// after runs once the batch is committed and the revision published.
 	after []func()
 }
@@ -221,6 +224,9 @@ func (f *FSM) commit(g *group) error {
 		panic(fmt.Sprintf("fsm: applied index would go from %d to %d", f.position.Index, g.last.Index))
 	}
 	f.position = g.last
+	if g.access != nil {
+		g.access()
+	}
 	f.applied.Store(g.last.Index)
 	if len(events) > 0 || !complete {
 		f.cfg.Publish(f.store.Revision(), events, complete)

@@ -85,9 +85,11 @@ func (f *FSM) applyAuth(g *group, req *pb.InternalRaftRequest, index uint64) ([]
 		return nil, err
 	}
 	deed, by := auth.Deed(req), identity(req).User
-	g.after = append(g.after, func() {
+	g.access = func() {
 		f.rules.Store(c.Next)
 		f.tellTokens(&c)
+	}
+	g.after = append(g.after, func() {
 		if c.Next != old {
 			f.cfg.Logger.Info(deed, zap.String("by", by), zap.Uint64("auth-revision", c.Next.Revision),
 				zap.Strings("users", c.Users), zap.Strings("roles", c.Roles))

@@ -52,18 +52,38 @@ func (s *Server) ownerOf(ctx context.Context, token string, rules *auth.Rules) (
 		return auth.Identity{}, auth.ErrInvalidToken
 	}
 	user, ok := tokens.User(token, time.Now())
-	if index, looksLikeOne := auth.TokenIndex(token); !ok && looksLikeOne && index > s.fsm.Applied() {
-		ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout())
-		defer cancel()
-		if s.applied.wait(ctx, index) == nil {
-			user, ok = tokens.User(token, time.Now())
-			rules = s.fsm.Rules()
-		}
+	if !ok && s.tokenMayCome(ctx, token) {
+		user, ok = tokens.User(token, time.Now())
+		rules = s.fsm.Rules()
 	}
 	if !ok {
 		return auth.Identity{}, auth.ErrInvalidToken
 	}
 	return auth.Identity{User: user, Revision: rules.Revision}, nil
+}
+
+const (
+	// maxTokenWaits bounds how many wait for the entries that their tokens name, and
+	// maxTokenAhead how far ahead of what is applied here those may be: anybody can name
+	// an entry that never comes.
+	maxTokenWaits = 1024
+	maxTokenAhead = 1 << 20
+)
+
+// tokenMayCome waits until the entry is applied that has assigned a token, and tells
+// whether it was worth it.
+func (s *Server) tokenMayCome(ctx context.Context, token string) bool {
+	index, looksLikeOne := auth.TokenIndex(token)
+	if applied := s.fsm.Applied(); !looksLikeOne || index > applied && index-applied > maxTokenAhead {
+		return false
+	}
+	defer s.tokenWaits.Add(-1)
+	if s.tokenWaits.Add(1) > maxTokenWaits {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout())
+	defer cancel()
+	return s.applied.wait(ctx, index) == nil
 }
 
 // Identify finds out who calls, while access is controlled.

@@ -105,6 +105,7 @@ type Server struct {
 	stats         *Stats
 	passwords     *auth.Passwords
 	rules         rulesSeen
+	tokenWaits    atomic.Int64
 	// background counts revocations in flight.
 	background sync.WaitGroup
 }
