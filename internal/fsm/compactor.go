@@ -7,15 +7,17 @@ import (
 	"time"
 
 	"bowline/internal/engine"
+	"bowline/internal/mvcc"
 	"bowline/internal/wire"
 
 	"go.uber.org/zap"
 )
 
 const (
-	// compactRecords is how many revision records one step deals with: a
-	// fraction of a millisecond during which no entry is applied.
-	compactRecords = 64
+	// compactRecords is how many revision records one step reads, and compactVersions
+	// how many versions it removes at most: it is the removal that entries wait for.
+	compactRecords  = 256
+	compactVersions = 64
 	// compactRest is the pause for steps as a multiple of their time, so that removal
 	// takes no more than its share while clients write. Pauses are saved up to
 	// compactNap, since a timer cannot wait much less than a millisecond; but a group
@@ -62,7 +64,8 @@ func (f *FSM) runCompactor(ctx context.Context) {
 
 func (f *FSM) runCompaction(ctx context.Context) error {
 	begin := time.Now()
-	h, taken, err := f.store.TakeCompactionHash(ctx)
+	breath := f.newBreath()
+	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { return breath.take(ctx) })
 	if err != nil {
 		return err
 	}
@@ -70,22 +73,9 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		f.cfg.Logger.Info("storing new hash", zap.Uint32("hash", h.Sum), zap.Int64("revision", h.Revision),
 			zap.Int64("compact-revision", h.Compacted))
 	}
-	removed := 0
-	pace := pacer{applied: f.Applied()}
-	for {
-		stepBegin := time.Now()
-		n, done, err := f.compactStep()
-		if err != nil {
-			return err
-		}
-		if removed += n; done {
-			break
-		}
-		if nap := pace.after(stepBegin, time.Now(), f.Applied(), f.waiting.Load() > 0); nap > 0 {
-			if err := rest(ctx, nap); err != nil {
-				return err
-			}
-		}
+	removed, err := f.removeObsolete(ctx, breath)
+	if err != nil {
+		return err
 	}
 	// gofail: var compactAfterSetFinishedCompact struct{}
 	f.cfg.Logger.Info("finished scheduled compaction", zap.Int64("compact-revision", f.store.CompactionFinished()),
@@ -95,6 +85,30 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 	}
 	f.releasePhysical()
 	return nil
+}
+
+// breath has the compactor rest between its pieces of work.
+type breath struct {
+	fsm   *FSM
+	pacer pacer
+	since time.Time // of the work that was not rested from yet
+}
+
+func (f *FSM) newBreath() *breath {
+	return &breath{fsm: f, pacer: pacer{applied: f.Applied()}, since: time.Now()}
+}
+
+// take ends a piece of work, and rests if it is time to. It fails when ctx ends.
+func (b *breath) take(ctx context.Context) error {
+	now := time.Now()
+	nap := b.pacer.after(b.since, now, b.fsm.Applied(), b.fsm.waiting.Load() > 0)
+	b.since = now
+	if nap <= 0 {
+		return ctx.Err()
+	}
+	err := rest(ctx, nap)
+	b.since = time.Now()
+	return err
 }
 
 // pacer says when the compactor rests.
@@ -123,17 +137,51 @@ func (p *pacer) after(begin, end time.Time, applied uint64, waiting bool) time.D
 	return nap
 }
 
-// compactStep makes one small batch of removals, between two groups of entries.
-func (f *FSM) compactStep() (removed int, done bool, err error) {
+// removeObsolete carries out what is scheduled, in small steps, and returns how many
+// versions went.
+func (f *FSM) removeObsolete(ctx context.Context, breath *breath) (removed int, err error) {
+	for f.store.Compacting() {
+		n, err := f.walkObsolete(ctx, breath)
+		if removed += n; err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// walkObsolete removes until the compaction is done, or until another one was
+// scheduled or the state was replaced meanwhile.
+func (f *FSM) walkObsolete(ctx context.Context, breath *breath) (removed int, err error) {
+	walk, err := f.store.WalkCompaction()
+	if err != nil {
+		return 0, err
+	}
+	defer walk.Close()
+	for {
+		n, more, err := f.compactStep(walk)
+		if removed += n; err != nil || !more {
+			return removed, err
+		}
+		if err := breath.take(ctx); err != nil {
+			return removed, err
+		}
+	}
+}
+
+// compactStep makes one small batch of removals, and commits it between two groups of
+// entries. It reports false if the walk is at its end.
+func (f *FSM) compactStep(walk *mvcc.CompactionWalk) (removed int, more bool, err error) {
+	b := f.engine.NewBatch()
+	step, err := walk.Step(b, compactRecords, compactVersions)
+	if err != nil {
+		b.Close()
+		return 0, false, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.store.Compacting() {
-		return 0, true, nil // the state was replaced by one that is done with it
-	}
 	begin := time.Now()
-	b := f.engine.NewBatch()
-	p, err := f.store.CompactStep(b, compactRecords)
-	if err != nil {
+	current, err := f.store.CompactStep(b, &step)
+	if err != nil || !current {
 		b.Close()
 		return 0, false, err
 	}
@@ -142,9 +190,9 @@ func (f *FSM) compactStep() (removed int, done bool, err error) {
 		return 0, false, err
 	}
 	// gofail: var compactAfterCommitBatch struct{}
-	f.store.CompactStepDone(p)
+	f.store.CompactStepDone(step)
 	f.stats.CompactionSteps.Observe(time.Since(begin))
-	return p.Removed, p.Done, nil
+	return step.Removed, !step.Done, nil
 }
 
 func (f *FSM) releasePhysical() {

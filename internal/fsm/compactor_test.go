@@ -78,9 +78,11 @@ func TestCompactionResumesAfterCrash(t *testing.T) {
 		r.apply(put(fmt.Sprintf("k%d", i%7), fmt.Sprint(i)))
 	}
 	r.apply(compact(2900, true))
-	if _, _, err := r.fsm.compactStep(); err != nil { // a part of it
-		t.Fatal(err)
-	}
+	walk, err := r.fsm.store.WalkCompaction()
+	r.must(err)
+	_, _, err = r.fsm.compactStep(walk) // a part of it
+	r.must(err)
+	r.must(walk.Close())
 	r.must(r.engine.Flush())
 	r.crash()
 	if !r.fsm.Store().Compacting() {

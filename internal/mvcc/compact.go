@@ -111,8 +111,9 @@ func (s *Store) CompactionFinished() int64 { return s.compaction.finishedRevisio
 
 // TakeCompactionHash computes and remembers the hash of what the scheduled
 // compaction starts from. It must be called before the first CompactStep of a
-// compaction, from the goroutine that makes the steps; it only reads.
-func (s *Store) TakeCompactionHash(ctx context.Context) (Hash, bool, error) {
+// compaction, from the goroutine that makes the steps; it only reads. It calls pause
+// every millisecond or so, whose error ends it.
+func (s *Store) TakeCompactionHash(ctx context.Context, pause func() error) (Hash, bool, error) {
 	s.compaction.mu.Lock()
 	want, rev, from := s.compaction.hashWant, s.compaction.scheduled, s.compaction.hashFrom
 	epoch := s.compaction.epoch
@@ -137,7 +138,7 @@ func (s *Store) TakeCompactionHash(ctx context.Context) (Hash, bool, error) {
 		}
 	}
 	h := Hash{Revision: rev, Compacted: from}
-	h.Sum, err = scan.run(ctx, hashScanArgs{rev: rev, compacted: from, finished: from, keepNothing: !keeps})
+	h.Sum, err = scan.run(hashScanArgs{rev: rev, compacted: from, pause: pause, finished: from, keepNothing: !keeps})
 	if err != nil {
 		return Hash{}, false, err
 	}
@@ -170,72 +171,109 @@ func (s *Store) keepsDeletion(rev int64) (bool, error) {
 	return false, it.Error()
 }
 
-// CompactStep adds to b the removals that the next max revision records of the
-// scheduled compaction ask for. Each record names the version that it replaced,
-// which goes; a deletion below the compaction revision goes with what it
-// deleted. Writer only; call CompactStepDone when b is committed.
-func (s *Store) CompactStep(b *engine.Batch, max int) (CompactProgress, error) {
-	c := &s.compaction
+// CompactionWalk reads what a compaction is to remove, ahead of its removal and
+// beside the writer: the records that it reads do not change, apart from those that
+// the same compaction removes once it has passed them. One goroutine uses it.
+type CompactionWalk struct {
+	scheduled int64
+	epoch     int
+	position  Revision
+	it        interface {
+		First() bool
+		Next() bool
+		Key() []byte
+		Value() []byte
+		Error() error
+		Close() error
+	}
+	more bool
+}
+
+// WalkCompaction starts a walk from where the scheduled compaction stands. It must be
+// closed.
+func (s *Store) WalkCompaction() (*CompactionWalk, error) {
+	s.compaction.mu.Lock()
+	c := compaction{scheduled: s.compaction.scheduled, finished: s.compaction.finished, position: s.compaction.position, epoch: s.compaction.epoch}
+	s.compaction.mu.Unlock()
 	from := revisionSeek(c.finished)
 	if !c.position.IsZero() {
 		from = engine.AppendRevisionKey(nil, c.position.Main, c.position.Sub+1)
 	}
 	it, err := s.engine.NewIter(&engine.IterOptions{LowerBound: from, UpperBound: revisionSeek(c.scheduled + 1)})
 	if err != nil {
-		return CompactProgress{}, fmt.Errorf("mvcc: open iterator: %w", err)
+		return nil, fmt.Errorf("mvcc: open iterator: %w", err)
 	}
-	defer it.Close()
-	p := CompactProgress{next: *snapshotOf(c)}
-	ok := it.First()
-	for n := 0; ok && n < max; n++ {
-		ch, err := parseChange(it.Key(), it.Value())
-		if err != nil {
-			return CompactProgress{}, err
-		}
-		removed, err := removeReplaced(b, &ch, c.scheduled)
-		if err != nil {
-			return CompactProgress{}, err
-		}
-		p.Removed += removed
-		p.next.position = ch.rev
-		ok = it.Next()
-	}
-	if err := it.Error(); err != nil {
-		return CompactProgress{}, fmt.Errorf("mvcc: compact: %w", err)
-	}
-	if !ok {
-		// gofail: var compactBeforeSetFinishedCompact struct{}
-		p.Done = true
-		p.next.finished, p.next.position = c.scheduled, Revision{}
-	}
-	next := compaction{scheduled: c.scheduled, finished: p.next.finished, position: p.next.position}
-	return p, next.write(b)
+	return &CompactionWalk{scheduled: c.scheduled, epoch: c.epoch, position: c.position, it: it, more: it.First()}, nil
 }
 
-// CompactProgress is what one CompactStep did.
-type CompactProgress struct {
+// Close ends the walk.
+func (w *CompactionWalk) Close() error { return w.it.Close() }
+
+// CompactStep is the work of one batch.
+type CompactStep struct {
 	Removed int
 	Done    bool
-	next    compactionState
+
+	walk       *CompactionWalk
+	from, next Revision
 }
 
-type compactionState struct {
-	finished int64
-	position Revision
+// Step adds to b the removals that the next revision records ask for, until so many
+// records were read or versions are to be removed. Each record names the version that
+// it replaced, which goes; a deletion below the compaction revision goes with what
+// it deleted. Store.CompactStep finishes the batch.
+func (w *CompactionWalk) Step(b *engine.Batch, records, versions int) (CompactStep, error) {
+	step := CompactStep{walk: w, from: w.position, next: w.position}
+	for n := 0; w.more && n < records && step.Removed < versions; n++ {
+		c, err := parseChange(w.it.Key(), w.it.Value())
+		if err != nil {
+			return step, err
+		}
+		removed, err := removeReplaced(b, &c, w.scheduled)
+		if err != nil {
+			return step, err
+		}
+		step.Removed += removed
+		step.next = c.rev
+		w.more = w.it.Next()
+	}
+	if err := w.it.Error(); err != nil {
+		return step, fmt.Errorf("mvcc: compact: %w", err)
+	}
+	step.Done = !w.more
+	w.position = step.next
+	return step, nil
 }
 
-func snapshotOf(c *compaction) *compactionState {
-	return &compactionState{finished: c.finished, position: c.position}
+// CompactStep adds to b, which has the removals of step, how far the compaction has
+// come. It reports false if the walk is not of the compaction that is scheduled now,
+// or of another state: then b is to be thrown away. Writer only; call CompactStepDone
+// when b is committed.
+func (s *Store) CompactStep(b *engine.Batch, step *CompactStep) (ok bool, err error) {
+	c := &s.compaction
+	if step.walk.scheduled != c.scheduled || step.walk.epoch != c.epoch || step.from != c.position || c.finished >= c.scheduled {
+		return false, nil
+	}
+	next := compaction{scheduled: c.scheduled, finished: c.finished, position: step.next}
+	if step.Done {
+		// gofail: var compactBeforeSetFinishedCompact struct{}
+		next.finished, next.position = c.scheduled, Revision{}
+	}
+	return true, next.write(b)
 }
 
 // CompactStepDone takes note of a committed step. Writer only.
-func (s *Store) CompactStepDone(p CompactProgress) {
-	s.stats.CompactedKeys.Add(int64(p.Removed))
+func (s *Store) CompactStepDone(step CompactStep) {
+	s.stats.CompactedKeys.Add(int64(step.Removed))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.compaction.mu.Lock()
-	defer s.compaction.mu.Unlock()
-	s.compaction.finished, s.compaction.position = p.next.finished, p.next.position
+	c := &s.compaction
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.position = step.next
+	if step.Done {
+		c.finished, c.position = c.scheduled, Revision{}
+	}
 }
 
 func removeReplaced(b *engine.Batch, c *change, compacted int64) (int, error) {

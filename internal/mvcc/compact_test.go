@@ -17,7 +17,7 @@ func TestCompactionOvertaken(t *testing.T) {
 	if err := h.schedule(3); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := h.store.TakeCompactionHash(context.Background()); err != nil {
+	if _, _, err := h.store.TakeCompactionHash(context.Background(), context.Background().Err); err != nil {
 		t.Fatal(err)
 	}
 	if h.step(4) { // 2.0, 2.1, 2.2, 3.0

@@ -116,7 +116,7 @@ func (s *Store) HashKV(ctx context.Context, rev int64) (h Hash, current int64, e
 		// A compaction accepted meanwhile may have removed what was live: look again.
 		return s.HashKV(ctx, requested)
 	}
-	h.Sum, err = scan.run(ctx, hashScanArgs{rev: rev, compacted: compacted, finished: finished, keepNothing: !live})
+	h.Sum, err = scan.run(hashScanArgs{rev: rev, compacted: compacted, pause: ctx.Err, finished: finished, keepNothing: !live})
 	return h, current, err
 }
 
@@ -141,6 +141,8 @@ func (s *Store) liveAt(ctx context.Context, rev int64) (bool, error) {
 
 type hashScanArgs struct {
 	rev, compacted int64
+	// pause is called from time to time; its error ends the scan.
+	pause func() error
 	// finished is the last compaction carried out: below it no record is
 	// superseded by another one at or below it.
 	finished int64
@@ -183,10 +185,10 @@ func (h *hashScan) close() {
 // run hashes the records with main <= rev. Of those at or below the compacted
 // revision only the ones still visible at rev count; they are found by leaving
 // out what a later record says it replaced.
-func (h *hashScan) run(ctx context.Context, a hashScanArgs) (uint32, error) {
+func (h *hashScan) run(a hashScanArgs) (uint32, error) {
 	superseded := make(map[Revision]struct{})
 	if a.compacted >= 0 && !a.keepNothing {
-		if err := h.collect(ctx, a, superseded); err != nil {
+		if err := h.collect(a, superseded); err != nil {
 			return 0, err
 		}
 	}
@@ -195,8 +197,10 @@ func (h *hashScan) run(ctx context.Context, a hashScanArgs) (uint32, error) {
 	var key [18]byte
 	n := 0
 	for ok := h.all.First(); ok; ok = h.all.Next() {
-		if n++; n%ctxCheckEvery == 0 && ctx.Err() != nil {
-			return 0, ctx.Err()
+		if n++; n%ctxCheckEvery == 0 {
+			if err := a.pause(); err != nil {
+				return 0, err
+			}
 		}
 		c, err := parseChange(h.all.Key(), h.all.Value())
 		if err != nil {
@@ -224,15 +228,17 @@ func (h *hashScan) run(ctx context.Context, a hashScanArgs) (uint32, error) {
 	return sum, nil
 }
 
-func (h *hashScan) collect(ctx context.Context, a hashScanArgs, superseded map[Revision]struct{}) error {
+func (h *hashScan) collect(a hashScanArgs, superseded map[Revision]struct{}) error {
 	ok := h.superseding.First()
 	if a.finished == a.compacted {
 		ok = h.superseding.SeekGE(revisionSeek(a.compacted + 1))
 	}
 	n := 0
 	for ; ok; ok = h.superseding.Next() {
-		if n++; n%ctxCheckEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if n++; n%ctxCheckEvery == 0 {
+			if err := a.pause(); err != nil {
+				return err
+			}
 		}
 		c, err := parseChange(h.superseding.Key(), h.superseding.Value())
 		if err != nil {

@@ -99,6 +99,8 @@ type modelRun struct {
 	// is wanted and not taken.
 	hashFrom int64
 	hashWant bool
+	// walk is that of the compactor; nil if it has none.
+	walk *CompactionWalk
 }
 
 type logged struct {
@@ -146,6 +148,7 @@ func (r *modelRun) open() {
 // close does not mind iterators that a failed test has left open.
 func (r *modelRun) close() {
 	defer func() { _ = recover() }()
+	r.stopWalking()
 	r.engine.Close()
 }
 
@@ -304,7 +307,7 @@ func (r *modelRun) actStep(t *rapid.T) {
 	if !r.store.Compacting() {
 		return
 	}
-	h, taken, err := r.store.TakeCompactionHash(context.Background())
+	h, taken, err := r.store.TakeCompactionHash(context.Background(), context.Background().Err)
 	r.must(err)
 	if taken != r.hashWant {
 		t.Fatalf("compaction hash taken: %v, want %v", taken, r.hashWant)
@@ -318,13 +321,40 @@ func (r *modelRun) actStep(t *rapid.T) {
 			r.m.hashes = r.m.hashes[1:]
 		}
 	}
+	r.keepWalking(t)
 	b := r.engine.NewBatch()
-	p, err := r.store.CompactStep(b, rapid.IntRange(1, 4).Draw(t, "records"))
+	step, err := r.walk.Step(b, rapid.IntRange(1, 4).Draw(t, "records"), rapid.IntRange(1, 4).Draw(t, "versions"))
 	r.must(err)
+	ok, err := r.store.CompactStep(b, &step)
+	r.must(err)
+	if !ok {
+		b.Close()
+		r.stopWalking()
+		return
+	}
 	r.must(r.engine.Commit(b))
-	r.store.CompactStepDone(p)
-	if p.Done {
+	r.store.CompactStepDone(step)
+	if step.Done {
 		r.sameStored()
+	}
+}
+
+// keepWalking has a walk under way, sometimes a new one.
+func (r *modelRun) keepWalking(t *rapid.T) {
+	if r.walk != nil && rapid.IntRange(0, 9).Draw(t, "walk anew") == 0 {
+		r.stopWalking()
+	}
+	if r.walk == nil {
+		var err error
+		r.walk, err = r.store.WalkCompaction()
+		r.must(err)
+	}
+}
+
+func (r *modelRun) stopWalking() {
+	if r.walk != nil {
+		r.must(r.walk.Close())
+		r.walk = nil
 	}
 }
 
@@ -375,6 +405,7 @@ func (r *modelRun) crash() {
 		UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(r.t, "unsynced"),
 		RNG:                 rand.New(rand.NewPCG(rapid.Uint64().Draw(r.t, "seed"), 0)),
 	})
+	r.stopWalking()
 	r.must(r.engine.Close())
 	r.fs = clone
 	r.open()
@@ -382,6 +413,7 @@ func (r *modelRun) crash() {
 }
 
 func (r *modelRun) actReopen(*rapid.T) {
+	r.stopWalking()
 	r.must(r.engine.Close())
 	r.open()
 	if r.applied != len(r.log) {

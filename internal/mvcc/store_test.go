@@ -140,7 +140,7 @@ func (h *testStore) compact(rev int64) {
 	if err := h.schedule(rev); err != nil {
 		h.t.Fatal(err)
 	}
-	if _, _, err := h.store.TakeCompactionHash(context.Background()); err != nil {
+	if _, _, err := h.store.TakeCompactionHash(context.Background(), context.Background().Err); err != nil {
 		h.t.Fatal(err)
 	}
 	for !h.step(3) {
@@ -161,16 +161,24 @@ func (h *testStore) schedule(rev int64) error {
 }
 
 func (h *testStore) step(max int) bool {
-	b := h.engine.NewBatch()
-	p, err := h.store.CompactStep(b, max)
+	walk, err := h.store.WalkCompaction()
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	defer walk.Close()
+	b := h.engine.NewBatch()
+	step, err := walk.Step(b, max, max)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if ok, err := h.store.CompactStep(b, &step); err != nil || !ok {
+		h.t.Fatalf("a step of a new walk: %v, %v", ok, err)
 	}
 	if err := h.engine.Commit(b); err != nil {
 		h.t.Fatal(err)
 	}
-	h.store.CompactStepDone(p)
-	return p.Done
+	h.store.CompactStepDone(step)
+	return step.Done
 }
 
 func opPut(key, value string) *pb.RequestOp {
