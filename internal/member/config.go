@@ -55,8 +55,8 @@ type Config struct {
 	// InitialCorruptCheck compares before a restarted member takes part.
 	CorruptCheck, CompactHashCheck time.Duration
 	// AutoCompaction says what the leader compacts by itself.
-	AutoCompaction config.Compaction
-	InitialCorruptCheck            bool
+	AutoCompaction      config.Compaction
+	InitialCorruptCheck bool
 	// HurryElection shortens the wait for the first election once a peer is reached.
 	HurryElection bool
 

@@ -273,7 +273,7 @@ func (m *Member) serverConfig() server.Config {
 		QuotaBytes: m.cfg.QuotaBytes, Engine: m.engine, LeaseClock: lease.NewKeeper(lease.Config{Now: clock, Retry: requestTimeout(&m.cfg)}), Logger: m.log,
 		Peers: m.peerClient(), ActiveSince: m.activeSince, StrictReconfig: m.cfg.StrictReconfig,
 		AutoCompaction: m.cfg.AutoCompaction,
-		CorruptCheck: m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
+		CorruptCheck:   m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
 		Credentials: rpc.Caller(m.cfg.ClientTLS.ClientCertAuth), Tokens: m.tokens, BcryptCost: m.cfg.BcryptCost,
 	}
 	dir := m.dir.member

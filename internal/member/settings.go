@@ -27,7 +27,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		ForceNewCluster: c.Unsafe.ForceNewCluster,
 		StrictReconfig:  c.Raft.StrictReconfig, MaxLearners: c.Raft.MaxLearners, HurryElection: c.Raft.AdvanceInitialTicks,
 		AutoCompaction: c.Compaction,
-		CorruptCheck: c.Checks.Corruption, CompactHashCheck: c.Checks.CompactHash, InitialCorruptCheck: c.Features.InitialCorruptCheck,
+		CorruptCheck:   c.Checks.Corruption, CompactHashCheck: c.Checks.CompactHash, InitialCorruptCheck: c.Features.InitialCorruptCheck,
 		Tick: c.Raft.Heartbeat, ElectionTicks: c.Raft.ElectionTicks(), HeartbeatTicks: 1, PreVote: c.Raft.PreVote,
 		PeerReadTimeout: c.Raft.ReadTimeout, PeerWriteTimeout: c.Raft.WriteTimeout,
 		MaxRequestBytes: int(c.Limits.MaxRequestBytes), MaxTxnOps: int(c.Limits.MaxTxnOps),
