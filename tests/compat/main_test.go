@@ -13,11 +13,12 @@ import (
 )
 
 var (
-	server = testkit.Program{Name: "etcd", Variable: "BOWLINE_ETCD"}
-	ports  testkit.Ports
+	server  = testkit.Program{Name: "etcd", Variable: "BOWLINE_ETCD"}
+	etcdutl = testkit.Program{Name: "etcdutl", Variable: "BOWLINE_ETCDUTL"}
+	ports   testkit.Ports
 )
 
-func TestMain(m *testing.M) { testkit.Main(m, &server) }
+func TestMain(m *testing.M) { testkit.Main(m, &server, &etcdutl) }
 
 // startServer starts a server that ends with the test.
 func startServer(t *testing.T, flags ...string) *testkit.Server {

@@ -22,10 +22,11 @@ import (
 var (
 	etcd    = testkit.Program{Name: "etcd", Variable: "BOWLINE_ETCD"}
 	etcdctl = testkit.Program{Name: "etcdctl", Variable: "BOWLINE_ETCDCTL"}
+	etcdutl = testkit.Program{Name: "etcdutl", Variable: "BOWLINE_ETCDUTL"}
 	ports   testkit.Ports
 )
 
-func TestMain(m *testing.M) { testkit.Main(m, &etcd, &etcdctl) }
+func TestMain(m *testing.M) { testkit.Main(m, &etcd, &etcdctl, &etcdutl) }
 
 // patience is how long a step may take.
 const patience = 40 * time.Second
@@ -33,7 +34,7 @@ const patience = 40 * time.Second
 // TestRepairs runs the scripts.
 func TestRepairs(t *testing.T) {
 	bin := t.TempDir()
-	for _, p := range []*testkit.Program{&etcd, &etcdctl} {
+	for _, p := range []*testkit.Program{&etcd, &etcdctl, &etcdutl} {
 		if err := os.Symlink(p.Path(t), filepath.Join(bin, p.Name)); err != nil {
 			t.Fatal(err)
 		}
