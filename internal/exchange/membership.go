@@ -93,7 +93,7 @@ type memberChange struct {
 // changes reads those in (from, to] of the log, and where the log begins.
 func (t *TakeOver) changes(from, to uint64) (changes []memberChange, first uint64, err error) {
 	var failure error
-	r, err := wal.Inspect(t.logOptions(t.LogDir), to, func(e wal.Entry) {
+	r, err := wal.Scan(t.logOptions(t.LogDir), func(e wal.Entry) {
 		for len(changes) > 0 && changes[len(changes)-1].index >= e.Index {
 			changes = changes[:len(changes)-1] // it was replaced
 		}

@@ -75,7 +75,7 @@ func (t *TakeOver) openDatabase() (*database, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.close())
 	}
-	log, err := wal.Inspect(t.logOptions(t.LogDir), 0, nil)
+	log, err := wal.Scan(t.logOptions(t.LogDir), nil)
 	if err != nil {
 		return nil, errors.Join(err, db.close())
 	}

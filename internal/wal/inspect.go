@@ -17,6 +17,15 @@ type Entry struct {
 // nothing. visit, if not nil, is called with each entry in the order of the file: one
 // whose index was there before replaces it and all above it.
 func Inspect(opts Options, from uint64, visit func(Entry)) (Recovered, error) {
+	return inspect(opts, recovery{from: from, visit: visit})
+}
+
+// Scan is Inspect that returns no entries, for logs of any size.
+func Scan(opts Options, visit func(Entry)) (Recovered, error) {
+	return inspect(opts, recovery{keepNone: true, visit: visit})
+}
+
+func inspect(opts Options, r recovery) (Recovered, error) {
 	opts = opts.withDefaults()
 	if !Exists(opts.FS, opts.Dir) {
 		return Recovered{}, fmt.Errorf("%w: %s", ErrNotFound, opts.Dir)
@@ -25,7 +34,7 @@ func Inspect(opts Options, from uint64, visit func(Entry)) (Recovered, error) {
 	if err != nil {
 		return Recovered{}, fmt.Errorf("wal: list %s: %w", opts.Dir, err)
 	}
-	r := recovery{opts: opts, from: from, visit: visit, readable: readable{segments: segments}}
+	r.opts, r.readable = opts, readable{segments: segments}
 	err = r.run()
 	return r.out, err
 }

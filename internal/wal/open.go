@@ -96,6 +96,8 @@ type recovery struct {
 
 	// visit is given each entry as it is read.
 	visit func(Entry)
+	// keepNone leaves out.Entries empty.
+	keepNone bool
 
 	metadata []byte
 	crc      uint32
@@ -299,7 +301,7 @@ func (r *recovery) retain(e entryFields) {
 			r.out.Entries = kept[:e.index-base]
 		}
 	}
-	if e.index > r.from {
+	if e.index > r.from && !r.keepNone {
 		r.out.Entries = append(r.out.Entries, r.arena.entry(e))
 	}
 }
