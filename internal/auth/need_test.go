@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -215,4 +216,25 @@ func FuzzTokenIndex(f *testing.F) {
 			t.Fatalf("%q is taken for a token of entry %d", b, n)
 		}
 	})
+}
+
+// BenchmarkCheck is what a put and a get cost of a user with many permissions.
+func BenchmarkCheck(b *testing.B) {
+	role := &authpb.Role{Name: []byte("r")}
+	for i := range 1000 {
+		role.KeyPermission = append(role.KeyPermission, &authpb.Permission{PermType: readWrite,
+			Key: fmt.Appendf(nil, "%04d/", i), RangeEnd: fmt.Appendf(nil, "%04d0", i)})
+	}
+	r := NewRules(true, 7, []*authpb.User{{Name: []byte("u"), Roles: []string{"r"}}}, []*authpb.Role{role})
+	id := Identity{User: "u", Revision: 7}
+	for name, req := range map[string]any{"Put": &pb.PutRequest{Key: []byte("0500/key")}, "Range": &pb.RangeRequest{Key: []byte("0500/a"), RangeEnd: []byte("0500/b")}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := r.Check(id, req, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
