@@ -206,9 +206,15 @@ func (v *View) update(id uint64, peerURLs []string) (*View, error) {
 	return v.with(func(n *View) { n.Member(id).PeerURLs = peerURLs }), nil
 }
 
+// remove refuses the last voter, whatever the checks before the proposal said: raft
+// cannot be without one, and would end every member that applies it.
 func (v *View) remove(id uint64) (*View, error) {
-	if v.Member(id) == nil {
+	m := v.Member(id)
+	switch {
+	case m == nil:
 		return nil, ErrIDNotFound
+	case !m.IsLearner && len(v.members)-v.learners() == 1:
+		return nil, ErrNotEnoughStarted
 	}
 	return v.with(func(n *View) {
 		n.members = slices.DeleteFunc(n.members, func(m Member) bool { return m.ID == id })
