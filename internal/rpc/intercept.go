@@ -10,6 +10,7 @@ import (
 
 	"bowline/internal/server"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -93,7 +94,7 @@ func (m *member) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	if err == nil {
 		began := time.Now()
 		defer func() { m.Metrics.handledIn(count, time.Since(began)) }()
-		err = handle(srv, &countedStream{ServerStream: stream, count: count})
+		err = m.whileLed(srv, &countedStream{ServerStream: stream, count: count}, info.FullMethod, handle)
 	}
 	if errors.Is(err, context.Canceled) {
 		err = status.FromContextError(context.Canceled).Err()
@@ -102,11 +103,42 @@ func (m *member) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	return err
 }
 
+// whileLed handles a stream. One whose client requires a leader ends without, even if its
+// handler waits for the client: that hears of the end when this returns. Watches
+// look after it themselves, to end in order.
+func (m *member) whileLed(srv any, stream *countedStream, method string, handle grpc.StreamHandler) error {
+	if !requiresLeader(stream.Context()) || method == pb.Watch_Watch_FullMethodName {
+		return handle(srv, stream)
+	}
+	ctx, cancel := m.WatchLeader(stream.Context())
+	defer cancel(nil)
+	stream.ctx = ctx
+	handled := make(chan error, 1)
+	go func() { handled <- handle(srv, stream) }()
+	select {
+	case err := <-handled:
+		return err
+	case <-ctx.Done():
+	}
+	if err := context.Cause(ctx); errors.Is(err, server.ErrNoLeader) {
+		return toStatus(err)
+	}
+	return <-handled // the client has gone, which the handler hears too
+}
+
 // countedStream counts the messages of a stream as etcd does: also the end of
 // those that come, and those that failed.
 type countedStream struct {
 	grpc.ServerStream
 	count *methodCount
+	ctx   context.Context // instead of the stream's, if it is not nil
+}
+
+func (s *countedStream) Context() context.Context {
+	if s.ctx != nil {
+		return s.ctx
+	}
+	return s.ServerStream.Context()
 }
 
 func (s *countedStream) SendMsg(m any) error {

@@ -6,7 +6,11 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"bowline/internal/testkit"
 )
@@ -140,4 +144,29 @@ func TestPlannedRestartOfEveryMember(t *testing.T) {
 	}
 	must(t, c.WaitHealthy(ctx))
 	must(t, c.SameHashes(ctx))
+}
+
+// TestKeepAlivesEndWithoutALeader: those of a client that requires one hear of it.
+func TestKeepAlivesEndWithoutALeader(t *testing.T) {
+	c, client, ctx := startCluster(t, 3)
+	granted, err := client.Grant(ctx, 60)
+	must(t, err)
+	kept := c.Members[0]
+	conn, err := grpc.NewClient(kept.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	stream, err := pb.NewLeaseClient(conn).LeaseKeepAlive(clientv3.WithRequireLeader(ctx))
+	must(t, err)
+	must(t, stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(granted.ID)}))
+	alive, err := stream.Recv()
+	must(t, err)
+	if alive.TTL != 60 {
+		t.Errorf("TTL %d", alive.TTL)
+	}
+	for _, other := range c.Members[1:] {
+		must(t, other.Crash())
+	}
+	if _, err = stream.Recv(); rpctypes.ErrorDesc(err) != "etcdserver: no leader" {
+		t.Errorf("the stream ends with %v", err)
+	}
 }
