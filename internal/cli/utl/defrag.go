@@ -17,18 +17,25 @@ func newDefrag(env *Env) *cobra.Command {
 		Use:   "defrag",
 		Short: "Gives the free space of a stopped member's store back to the file system",
 		RunE: action(func(ctx context.Context, _ []string) error {
-			log := newLogger(env.Err)
 			began := time.Now()
-			if err := exchange.Defragment(ctx, dataDir, env.timeout, log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))); err != nil {
-				return fmt.Errorf("Failed to defragment etcd data[%s] (%w)", dataDir, err)
+			if err := Defragment(ctx, dataDir, env.timeout); err != nil {
+				return err
 			}
-			log.Info("defragmented", zap.String("data-dir", dataDir), zap.Duration("took", time.Since(began)))
+			newLogger(env.Err).Info("defragmented", zap.String("data-dir", dataDir), zap.Duration("took", time.Since(began)))
 			return nil
 		}),
 	}
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "data directory of a stopped member")
 	require(cmd, "data-dir")
 	return cmd
+}
+
+// Defragment gives back the free space of a stopped member's store.
+func Defragment(ctx context.Context, dataDir string, timeout time.Duration) error {
+	if err := exchange.Defragment(ctx, dataDir, timeout, zap.NewNop()); err != nil {
+		return fmt.Errorf("Failed to defragment etcd data[%s] (%w)", dataDir, err)
+	}
+	return nil
 }
 
 // require makes a flag necessary.

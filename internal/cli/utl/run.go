@@ -122,3 +122,8 @@ func newLogger(w io.Writer) *zap.Logger {
 	core := zapcore.NewCore(zapcore.NewConsoleEncoder(cfg), zapcore.Lock(zapcore.AddSync(w)), zapcore.InfoLevel)
 	return zap.New(core, zap.AddCaller())
 }
+
+func init() {
+	// cobra keeps this switch in a package variable: "sn st" means "snapshot status".
+	cobra.EnablePrefixMatching = true
+}
