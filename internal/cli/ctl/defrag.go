@@ -6,34 +6,23 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap/zapcore"
 
 	"bowline/internal/cli"
-	"bowline/internal/cli/utl"
 )
 
 // defrag is the command defrag.
 type defrag struct {
 	endpointSet
-	// dataDir is for the form that etcdutl defrag has now.
-	dataDir string
 }
 
 func newDefrag(env *Env) *cobra.Command {
 	o := &defrag{}
 	cmd := &cobra.Command{Use: "defrag", Short: "Gives the free space of the members' stores back to the file system", RunE: env.action(o)}
 	cmd.Flags().BoolVar(&o.cluster, "cluster", false, clusterFlagHelp)
-	cmd.Flags().StringVar(&o.dataDir, "data-dir", "", "data directory of a stopped member to work on, without a server")
 	return cmd
 }
 
 func (o *defrag) run(ctx context.Context, env *Env, _ []string) error {
-	if o.dataDir != "" {
-		if err := env.applyEnvironment(newLogger(env.Err, zapcore.WarnLevel)); err != nil {
-			return err
-		}
-		return utl.Defragment(ctx, o.dataDir, utl.DefaultTimeout)
-	}
 	s, err := env.prepare(ctx)
 	if err != nil {
 		return err

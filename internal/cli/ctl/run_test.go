@@ -50,8 +50,6 @@ func TestExitCodesAndTexts(t *testing.T) {
 		{"snapshot restore no-such-file", "", 1, "", "Error: open no-such-file: no such file or directory\n"},
 		{"snapshot restore", "", 128, "", "Deprecated: Use `etcdutl snapshot restore` instead.\n\nError: snapshot restore requires exactly one argument\n"},
 		{"snapshot status no-such-file", "", 1, "", "Error: stat no-such-file: no such file or directory\n"},
-		{"defrag --data-dir no-such-dir", "", 1, "",
-			"Error: Failed to defragment etcd data[no-such-dir] (stat no-such-dir/member/snap/db: no such file or directory)\n"},
 		{"-h get", "", 0, "--sort-by string", ""},
 		{"help bogus", "", 0, "", "Unknown help topic [`bogus`]\n" + usage},
 		{"help lease grant", "", 0, "etcdctl lease grant <ttl>", ""},

@@ -18,8 +18,8 @@ func newDefrag(env *Env) *cobra.Command {
 		Short: "Gives the free space of a stopped member's store back to the file system",
 		RunE: action(func(ctx context.Context, _ []string) error {
 			began := time.Now()
-			if err := Defragment(ctx, dataDir, env.timeout); err != nil {
-				return err
+			if err := exchange.Defragment(ctx, dataDir, env.timeout, zap.NewNop()); err != nil {
+				return fmt.Errorf("Failed to defragment etcd data[%s] (%w)", dataDir, err)
 			}
 			newLogger(env.Err).Info("defragmented", zap.String("data-dir", dataDir), zap.Duration("took", time.Since(began)))
 			return nil
@@ -28,14 +28,6 @@ func newDefrag(env *Env) *cobra.Command {
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "data directory of a stopped member")
 	require(cmd, "data-dir")
 	return cmd
-}
-
-// Defragment gives back the free space of a stopped member's store.
-func Defragment(ctx context.Context, dataDir string, timeout time.Duration) error {
-	if err := exchange.Defragment(ctx, dataDir, timeout, zap.NewNop()); err != nil {
-		return fmt.Errorf("Failed to defragment etcd data[%s] (%w)", dataDir, err)
-	}
-	return nil
 }
 
 // require makes a flag necessary.
