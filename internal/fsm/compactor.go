@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// compactRecords is how many revision records one step reads, and compactVersions
-	// how many versions it removes at most: it is the removal that entries wait for.
+	// compactRecords is how many revision records one step reads unless the settings say
+	// it, and compactVersions how many versions it removes at most: it is the removal
+	// that entries wait for.
 	compactRecords  = 256
 	compactVersions = 64
 	// compactRest is the pause for steps as a multiple of their time, so that removal
@@ -165,6 +166,11 @@ func (f *FSM) walkObsolete(ctx context.Context, breath *breath) (removed int, er
 		if err := breath.take(ctx); err != nil {
 			return removed, err
 		}
+		if f.cfg.CompactRest > 0 {
+			if err := rest(ctx, f.cfg.CompactRest); err != nil {
+				return removed, err
+			}
+		}
 	}
 }
 
@@ -172,7 +178,11 @@ func (f *FSM) walkObsolete(ctx context.Context, breath *breath) (removed int, er
 // entries. It reports false if the walk is at its end.
 func (f *FSM) compactStep(walk *mvcc.CompactionWalk) (removed int, more bool, err error) {
 	b := f.engine.NewBatch()
-	step, err := walk.Step(b, compactRecords, compactVersions)
+	records := f.cfg.CompactRecords
+	if records <= 0 {
+		records = compactRecords
+	}
+	step, err := walk.Step(b, records, compactVersions)
 	if err != nil {
 		b.Close()
 		return 0, false, err

@@ -189,3 +189,27 @@ func readAt(ctx context.Context, store *mvcc.Store, rev int64, keys int64) error
 	}
 	return nil
 }
+
+// TestCompactionAtASetPace makes the steps that the settings ask for.
+func TestCompactionAtASetPace(t *testing.T) {
+	r := newRig(t)
+	r.fsm.cfg.CompactRecords, r.fsm.cfg.CompactRest = 10, time.Millisecond
+	for i := range 200 {
+		r.apply(put("k", fmt.Sprint(i)))
+	}
+	r.apply(compact(200, false))
+	begin := time.Now()
+	if _, err := r.fsm.removeObsolete(t.Context(), r.fsm.newBreath()); err != nil {
+		t.Fatal(err)
+	}
+	const steps = 20 // of 10 records each, with a rest after each but the last
+	if n := r.fsm.Stats().CompactionSteps.Snapshot().Count; n != steps {
+		t.Errorf("%d steps, want %d", n, steps)
+	}
+	if took := time.Since(begin); took < (steps-1)*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	if n := len(storedRevisions(r)); n != 2 {
+		t.Errorf("%d versions are left", n)
+	}
+}

@@ -57,6 +57,10 @@ type Config struct {
 	// rules of access. Both may be nil.
 	Tokens       Tokens
 	RulesChanged func(*auth.Rules)
+	// CompactRecords is how many revision records a compaction reads in one step, and
+	// CompactRest the least pause between two steps; 0 leaves that to us.
+	CompactRecords int
+	CompactRest    time.Duration
 	// Fatal is called when the background work cannot go on.
 	Fatal func(error)
 	// Elapsed is a monotonic clock, for measuring alone: what is written never

@@ -109,6 +109,8 @@ type Config struct {
 	// on disk for members that are behind; 0 means the default.
 	LogSegmentBytes, KeepLogBytes int64
 
+	// WithoutSync never waits for the disk: a crash loses what was acknowledged.
+	WithoutSync bool
 	// FS is the file system of the data directory; nil means the operating
 	// system's.
 	FS     vfs.FS

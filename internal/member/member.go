@@ -77,6 +77,9 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 	}
+	if cfg.WithoutSync {
+		cfg.FS = unsyncedFS{cfg.FS}
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
@@ -298,6 +301,7 @@ func (m *Member) fsmConfig() fsm.Config {
 	return fsm.Config{
 		Engine: m.engine, Store: mvcc.Options{CacheBytes: m.cfg.HotBytes},
 		MinLeaseTTL: lease.MinTTL(m.cfg.electionTimeout()), MaxLearners: m.cfg.MaxLearners, MembersChanged: m.membersChanged,
+		CompactRecords: m.cfg.AutoCompaction.BatchLimit, CompactRest: m.cfg.AutoCompaction.SleepInterval,
 		Deliver: m.server.Deliver, Publish: m.publish,
 		LeaseGranted: m.server.LeaseGranted, LeaseRevoked: m.server.LeaseRevoked, EmptyEntry: m.server.EmptyEntry,
 		Tokens: m.server, RulesChanged: m.server.RulesChanged, Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply, Logger: m.log,
