@@ -137,12 +137,15 @@ func discard(fs vfs.FS, name string) error {
 	return nil
 }
 
-// write adds a chunk to a file. One that is there already changes nothing.
+// write adds a chunk to a file. One that is there already changes nothing, except that
+// a file all of which is here is judged again, if that was cut short before.
 func (in *incoming) write(ctx context.Context, name string, offset int64, b []byte) error {
 	f := in.files[name]
 	switch {
 	case f == nil:
 		return refuse(http.StatusBadRequest, "a file called %.100q was not offered", name)
+	case !f.done && f.have == f.Size && f.Size > 0:
+		return in.judge(ctx, f)
 	case f.done || offset >= 0 && offset+int64(len(b)) <= f.have && len(b) > 0:
 		return nil
 	case offset != f.have || f.have+int64(len(b)) > f.Size || len(b) == 0 && f.Size > 0:
@@ -154,16 +157,24 @@ func (in *incoming) write(ctx context.Context, name string, offset int64, b []by
 	if f.have < f.Size {
 		return nil
 	}
-	_, sum, err := checksum(ctx, in.fs, in.path(name+partSuffix), nil)
-	if err == nil && sum != f.SHA256 {
-		f.have = 0
-		return errors.Join(refuse(http.StatusUnprocessableEntity, "%s has checksum %s, not %s", name, sum, f.SHA256),
-			discard(in.fs, in.path(name+partSuffix)))
+	return in.judge(ctx, f)
+}
+
+// judge compares a file that is all here with what was promised. One that is not it, or
+// cannot be read, is to be sent again.
+func (in *incoming) judge(ctx context.Context, f *incomingFile) error {
+	part := in.path(f.Name + partSuffix)
+	_, sum, err := checksum(ctx, in.fs, part, nil)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil && sum == f.SHA256:
+		return in.finish(f)
+	case err == nil:
+		err = refuse(http.StatusUnprocessableEntity, "%s has checksum %s, not %s", f.Name, sum, f.SHA256)
 	}
-	if err != nil {
-		return err
-	}
-	return in.finish(f)
+	f.have = 0
+	return errors.Join(err, discard(in.fs, part))
 }
 
 // append writes behind what there is of a file.
@@ -183,6 +194,10 @@ func (in *incoming) append(f *incomingFile, b []byte) error {
 		began := time.Now()
 		err = file.Sync()
 		in.syncs.Observe(time.Since(began))
+		if err != nil { // nobody knows what is on the disk
+			f.have = 0
+			return errors.Join(err, file.Close(), discard(in.fs, part))
+		}
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
