@@ -23,6 +23,9 @@ type Member struct {
 	// AutoPromote asks the leader to make this learner a voter once it has caught
 	// up. It is Bowline's own; etcd passes over it.
 	AutoPromote bool `json:"autoPromote,omitempty"`
+	// Ours tells that the member has said that it is Bowline: it knows entries of the
+	// log that etcd does not. etcd passes over it.
+	Ours bool `json:"bowline,omitempty"`
 	// Name and ClientURLs are empty until the member has started.
 	Name       string   `json:"name,omitempty"`
 	ClientURLs []string `json:"clientURLs,omitempty"`

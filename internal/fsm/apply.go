@@ -129,6 +129,8 @@ func (f *FSM) needsOwnGroup(e *raftpb.Entry, req *pb.InternalRaftRequest) (alone
 		return false, false
 	case auth.Applies(req):
 		return true, false
+	case f.old != nil:
+		return true, true
 	case f.asksForLease(req):
 		if req.Txn != nil {
 			_, own = mvcc.TxnReads(req.Txn)
@@ -150,6 +152,7 @@ const fieldPut = 4
 // decode reads a normal entry's request; nil for an empty entry or a conf change.
 // It is valid until the next call and shares the entry's bytes.
 func (f *FSM) decode(e *raftpb.Entry) (*pb.InternalRaftRequest, error) {
+	f.old = nil
 	if e.GetType() != raftpb.EntryType_EntryNormal || len(e.GetData()) == 0 {
 		return nil, nil
 	}
@@ -162,6 +165,9 @@ func (f *FSM) decode(e *raftpb.Entry) (*pb.InternalRaftRequest, error) {
 		return &f.request, nil
 	}
 	if req, ok := wire.DecodeV2(e.GetData()); ok {
+		if req.ClusterVersionSet == nil && req.ClusterMemberAttrSet == nil {
+			f.old, _ = wire.ParseV2(e.GetData())
+		}
 		return req, nil
 	}
 	req := new(pb.InternalRaftRequest)

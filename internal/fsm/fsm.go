@@ -12,6 +12,8 @@ import (
 	"bowline/internal/engine"
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
+	"bowline/internal/v2"
+	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
@@ -25,6 +27,8 @@ type Result struct {
 	Revision int64
 	// Body is the encoded fields of the response that follow its header.
 	Body []byte
+	// V2 is what a request of API v2 came to.
+	V2 *v2.Result
 	// Done, if not nil, is closed when work that goes on in the background (the
 	// removal of a compaction) is finished.
 	Done <-chan struct{}
@@ -76,6 +80,7 @@ type FSM struct {
 	cfg    Config
 	engine *engine.Engine
 	store  *mvcc.Store
+	v2     *v2.Store
 	leases *lease.Table
 
 	// mu is held by whoever writes the engine: a group of Apply, or a step of
@@ -90,6 +95,8 @@ type FSM struct {
 	put     pb.PutRequest
 	header  pb.RequestHeader
 	request pb.InternalRaftRequest
+	// old is the request that decode has found, if it is one of API v2 for the tree.
+	old *wire.V2Request
 	// physical are those who wait for the removal up to a revision; mu guards it.
 	physical []physicalWaiter
 
@@ -128,6 +135,7 @@ func Open(cfg Config) (*FSM, error) {
 		return nil, err
 	}
 	f.store = l.store
+	f.v2 = v2.New(cfg.Engine, l.v2)
 	f.take(l)
 	return f, nil
 }
@@ -152,6 +160,9 @@ func (f *FSM) Stop() {
 
 // Store is the key space, for readers.
 func (f *FSM) Store() *mvcc.Store { return f.store }
+
+// V2 is the tree of API v2, for readers and those who watch it.
+func (f *FSM) V2() *v2.Store { return f.v2 }
 
 // Leases is the table of leases, for readers.
 func (f *FSM) Leases() *lease.Table { return f.leases }
@@ -199,7 +210,10 @@ func (f *FSM) Check(ctx context.Context) error {
 	if err := f.checkLeases(); err != nil {
 		return err
 	}
-	return f.checkRules()
+	if err := f.checkRules(); err != nil {
+		return err
+	}
+	return f.v2.Check()
 }
 
 // checkLeases compares the lease records and attachments with the leases in use.

@@ -10,6 +10,7 @@ import (
 	"bowline/internal/engine"
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
+	"bowline/internal/v2"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -23,6 +24,8 @@ type loaded struct {
 	alarms   []*pb.AlarmMember
 	rules    *auth.Rules
 	version  string
+	// v2 is the index and the counters of the tree of API v2.
+	v2 v2.State
 }
 
 // load reads the state from e. It takes back what a request has spilled that was
@@ -44,6 +47,9 @@ func load(e *engine.Engine, o mvcc.Options) (l loaded, err error) {
 		return l, err
 	}
 	if l.rules, err = loadRules(e); err != nil {
+		return l, err
+	}
+	if l.v2, err = v2.Load(e); err != nil {
 		return l, err
 	}
 	version, err := e.Get(metaKey(metaClusterVersion))
@@ -93,6 +99,7 @@ func (f *FSM) Replace(next *engine.Engine, commit func() error) error {
 		return err
 	}
 	f.store.Adopt(l.store, func() { f.engine.Adopt(next) })
+	f.v2.Restart(l.v2)
 	f.take(l)
 	f.unflushed.Store(0)
 	if f.cfg.Tokens != nil {

@@ -11,6 +11,7 @@ import (
 	"bowline/internal/engine"
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
+	"bowline/internal/v2"
 	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -45,6 +46,8 @@ func (f *FSM) applyRequest(g *group, req *pb.InternalRaftRequest, index uint64) 
 	}
 	var body []byte
 	switch {
+	case f.old != nil:
+		return f.applyV2(g)
 	case req.Put != nil:
 		body, err = g.kv.Put(req.Put)
 	case req.DeleteRange != nil:
@@ -251,6 +254,9 @@ func (f *FSM) applyClusterVersion(g *group, version string) error {
 	f.cfg.Logger.Info("updated cluster version", zap.String("cluster-version", version),
 		zap.String("from", f.ClusterVersion()))
 	f.version.Store(&version)
+	if err := f.countV2(g, v2.SetsOK); err != nil {
+		return err
+	}
 	return set(g.kv.Batch(), metaKey(metaClusterVersion), []byte(version))
 }
 
@@ -267,7 +273,11 @@ func (f *FSM) applyMemberAttributes(g *group, req *membershippb.ClusterMemberAtt
 	if !ok {
 		return nil // removed meanwhile
 	}
+	next.Member(req.Member_ID).Ours = wire.MarkedOurs(req.GetMemberAttributes())
 	f.members.Store(next)
+	if err := f.countV2(g, v2.SetsOK); err != nil {
+		return err
+	}
 	return putMember(g.kv.Batch(), next.Member(req.Member_ID))
 }
 
@@ -308,11 +318,16 @@ func (f *FSM) applyConfChange(g *group, e *raftpb.Entry) error {
 
 func (f *FSM) storeMembers(g *group, cc *raftpb.ConfChange, next *cluster.View) error {
 	b := g.kv.Batch()
+	before := f.Members().Member(cc.GetNodeId())
 	f.members.Store(next)
 	if f.cfg.MembersChanged != nil {
 		g.after = append(g.after, func() { f.cfg.MembersChanged(next) })
 	}
-	if m := next.Member(cc.GetNodeId()); m != nil {
+	m := next.Member(cc.GetNodeId())
+	if err := f.countV2(g, memberCounts(before, m)...); err != nil {
+		return err
+	}
+	if m != nil {
 		return putMember(b, m)
 	}
 	if err := b.Delete(memberKey(memberPresent, cc.GetNodeId()), nil); err != nil {
@@ -330,6 +345,9 @@ func Bootstrap(e *engine.Engine, members []cluster.Member, last Position) error 
 		if err := putMember(b, &members[i]); err != nil {
 			return err
 		}
+	}
+	if err := v2.Bootstrap(b, len(members)); err != nil {
+		return err
 	}
 	if err := set(b, metaKey(metaApplied), last.encode()); err != nil {
 		return err

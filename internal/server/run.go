@@ -32,7 +32,7 @@ func (s *Server) LeasesExpired() int64 { return s.expired.Load() }
 func (s *Server) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	for _, work := range []func(context.Context){s.expireWaits, s.expireLeases, s.followLeader, s.watchSpace, s.keepVersion, s.promoteLearners,
-		s.compareHashes, s.checkpointLeases, s.expireTokens, s.autoCompact} {
+		s.compareHashes, s.checkpointLeases, s.expireV2, s.expireTokens, s.autoCompact} {
 		group.Add(1)
 		go func() {
 			defer group.Done()

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"bowline/internal/wire"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/membershippb"
 )
@@ -40,9 +42,10 @@ func clusterMinor(s string) (minor, error) {
 
 // Publish tells the cluster this member's name and client URLs.
 func (s *Server) Publish(ctx context.Context) error {
+	attributes := &membershippb.Attributes{Name: s.cfg.Name, ClientUrls: s.cfg.ClientURLs}
+	wire.MarkOurs(attributes)
 	_, err := s.propose(ctx, message(&pb.InternalRaftRequest{ClusterMemberAttrSet: &membershippb.ClusterMemberAttrSetRequest{
-		Member_ID:        s.cfg.MemberID,
-		MemberAttributes: &membershippb.Attributes{Name: s.cfg.Name, ClientUrls: s.cfg.ClientURLs},
+		Member_ID: s.cfg.MemberID, MemberAttributes: attributes,
 	}}))
 	return err
 }

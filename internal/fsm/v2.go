@@ -1,0 +1,34 @@
+package fsm
+
+import (
+	"bowline/internal/cluster"
+	"bowline/internal/v2"
+)
+
+// applyV2 applies a request of API v2, which is alone in its group.
+func (f *FSM) applyV2(g *group) (Result, error) {
+	r, err := f.v2.Apply(g.kv.Batch(), f.old)
+	if err != nil {
+		return Result{}, err
+	}
+	g.after = append(g.after, func() { f.v2.Publish(r.Events) })
+	return Result{V2: &r}, nil
+}
+
+// countV2 counts changes of members in the tree's index, as etcd does, which keeps its
+// members there.
+func (f *FSM) countV2(g *group, changes ...v2.Counter) error {
+	g.after = append(g.after, func() { f.v2.Publish(nil) })
+	return f.v2.Count(g.kv.Batch(), changes...)
+}
+
+// memberCounts is what a change of a member counts as.
+func memberCounts(before, after *cluster.Member) []v2.Counter {
+	switch {
+	case after == nil: // it is deleted, and a tombstone created
+		return []v2.Counter{v2.DeletesOK, v2.CreatesOK}
+	case before != nil:
+		return []v2.Counter{v2.UpdatesOK}
+	}
+	return []v2.Counter{v2.CreatesOK}
+}

@@ -1,0 +1,415 @@
+package v2
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"bowline/internal/engine"
+	"bowline/internal/wire"
+)
+
+// ExpireAtOnce is how many nodes one request may expire, so that its batch stays
+// small: whoever proposes it goes on until there is nothing left.
+const ExpireAtOnce = 5000
+
+// earliestExpiry is what an expiration before it, which comes from numbers that wrap,
+// is taken for none at: the year 2000.
+const earliestExpiry = 946684800e9
+
+// Result is what one request came to.
+type Result struct {
+	// Events are the changes, in order; none if the request was refused.
+	Events []*Event
+	// Refusal is the same on every member.
+	Refusal *Error
+}
+
+// txn is one request being applied.
+type txn struct {
+	s     *Store
+	b     *engine.Batch // indexed
+	req   *wire.V2Request
+	index uint64 // of the change, if it is one
+	r     Result
+}
+
+// Apply applies a request of clients' (or an expiry) to an indexed batch, which must
+// hold nothing of the store yet but what earlier calls have written. An error is a
+// fault of this member.
+func (s *Store) Apply(b *engine.Batch, req *wire.V2Request) (Result, error) {
+	t := &txn{s: s, b: b, req: req}
+	name := path.Clean("/" + req.Path)
+	var err error
+	switch req.Method {
+	case wire.V2Put:
+		err = t.put(name)
+	case wire.V2Post:
+		err = t.create(name, true)
+	case wire.V2Delete:
+		err = t.remove(name)
+	case wire.V2Expire:
+		err = t.expire()
+	case wire.V2Read:
+		// A read changes nothing; whoever asked reads when it is applied.
+		return t.r, nil
+	}
+	if err != nil {
+		return t.r, err
+	}
+	return t.r, s.write(b)
+}
+
+// write writes the index and the counters.
+func (s *Store) write(b *engine.Batch) error { return b.Set(stateKey(), s.state.encode(), nil) }
+
+// Count lets changes of members pass through the index, which counts those, too. They
+// have no nodes here and nobody can watch them.
+func (s *Store) Count(b *engine.Batch, changes ...Counter) error {
+	for _, c := range changes {
+		s.state.index++
+		s.state.counts[c]++
+		if err := s.forget(b); err != nil {
+			return err
+		}
+	}
+	return s.write(b)
+}
+
+// forget removes the event that the present index pushes out of the history.
+func (s *Store) forget(b *engine.Batch) error {
+	if s.state.index <= HistoryLen {
+		return nil
+	}
+	return b.Delete(eventKey(s.state.index-HistoryLen), nil)
+}
+
+// Publish makes what was applied known, once it is in the engine.
+func (s *Store) Publish(events []*Event) { s.hub.publish(s.state, events) }
+
+func (t *txn) count(c Counter) { t.s.state.counts[c]++ }
+
+// refuse ends the request.
+func (t *txn) refuse(counted Counter, code int, cause string) error {
+	t.count(counted)
+	t.r.Refusal = NewError(code, strings.TrimPrefix(cause, KeysPrefix), t.s.state.index)
+	return nil
+}
+
+// find reads the batch on top of the engine.
+func (t *txn) find(key []byte) ([]byte, error) {
+	v, closer, err := t.b.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	return append([]byte(nil), v...), nil
+}
+
+// lookup returns the node, or nil and the request refused.
+func (t *txn) lookup(name string, counted Counter) (*Node, error) {
+	n, err := get(t.find, name)
+	if n != nil || err != nil {
+		return n, err
+	}
+	why, err := missing(t.find, name, t.s.state.index)
+	if err != nil {
+		return nil, err
+	}
+	return nil, t.refuse(counted, why.Code, why.Cause)
+}
+
+func protected(name string) bool { return name == "/" || name == "/0" || name == KeysPrefix }
+
+func (t *txn) refresh() bool { return t.req.Refresh != nil && *t.req.Refresh }
+
+func (t *txn) put(name string) error {
+	compares := t.req.PrevIndex > 0 || t.req.PrevValue != ""
+	switch {
+	case t.req.PrevExist != nil && !*t.req.PrevExist:
+		return t.create(name, false)
+	case compares:
+		return t.swap(name)
+	case t.req.PrevExist != nil:
+		return t.update(name)
+	}
+	return t.set(name)
+}
+
+// set creates a node, or replaces a file.
+func (t *txn) set(name string) error {
+	old, err := get(t.find, name)
+	if err != nil {
+		return err
+	}
+	if old == nil {
+		why, err := missing(t.find, name, t.s.state.index)
+		if err != nil {
+			return err
+		}
+		if why.Code != CodeNotFound || t.refresh() {
+			return t.refuse(SetsFailed, why.Code, why.Cause)
+		}
+	}
+	value := t.req.Value
+	switch {
+	case protected(name):
+		return t.refuse(SetsFailed, CodeRootReadOnly, "/")
+	case old != nil && old.Dir:
+		return t.refuse(SetsFailed, CodeNotFile, name)
+	case t.refresh():
+		value = old.Value
+	}
+	t.count(SetsOK)
+	return t.make(ActionSet, name, value, old)
+}
+
+// create makes a node that is not there yet; with inOrder one below name, named after
+// the index.
+func (t *txn) create(name string, inOrder bool) error {
+	if inOrder {
+		name = path.Join(name, fmt.Sprintf("%020d", t.s.state.index+1))
+	}
+	if protected(name) {
+		return t.refuse(CreatesFailed, CodeRootReadOnly, "/")
+	}
+	old, err := get(t.find, name)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		return t.refuse(CreatesFailed, CodeExists, name)
+	}
+	why, err := missing(t.find, name, t.s.state.index)
+	if err != nil {
+		return err
+	}
+	if why.Code != CodeNotFound {
+		t.count(SetsFailed)
+		return t.refuse(CreatesFailed, why.Code, why.Cause)
+	}
+	t.count(CreatesOK)
+	return t.make(ActionCreate, name, t.req.Value, nil)
+}
+
+// make writes a new node in the place of old, which may be nil, and the directories
+// on the way to it.
+func (t *txn) make(action, name, value string, old *Node) error {
+	t.advance()
+	n := &Node{Path: name, Dir: t.req.Dir, Created: t.index, Modified: t.index}
+	if t.req.Expiration >= earliestExpiry {
+		n.Expires = t.req.Expiration
+	}
+	if !n.Dir {
+		n.Value = value
+	}
+	if old == nil {
+		if err := t.makeParents(name); err != nil {
+			return err
+		}
+	}
+	if err := t.store(old, n); err != nil {
+		return err
+	}
+	return t.tell(&Event{Action: action, Node: *n, Prev: old, Refresh: action == ActionSet && t.refresh()})
+}
+
+func (t *txn) makeParents(name string) error {
+	for dir := path.Dir(name); dir != "/"; dir = path.Dir(dir) {
+		n, err := get(t.find, dir)
+		if n != nil || err != nil {
+			return err
+		}
+		if err := t.store(nil, &Node{Path: dir, Dir: true, Created: t.index, Modified: t.index}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// update changes a node that is there.
+func (t *txn) update(name string) error {
+	if protected(name) {
+		return t.refuse(UpdatesOK, CodeRootReadOnly, "/")
+	}
+	old, err := t.lookup(name, UpdatesFailed)
+	if old == nil {
+		return err
+	}
+	if old.Dir && t.req.Value != "" {
+		return t.refuse(UpdatesOK, CodeNotFile, name)
+	}
+	t.count(UpdatesOK)
+	return t.change(ActionUpdate, old)
+}
+
+// swap is update under conditions, for files.
+func (t *txn) swap(name string) error {
+	if protected(name) {
+		return t.refuse(SwapsOK, CodeRootReadOnly, "/")
+	}
+	old, err := t.lookup(name, SwapsFailed)
+	if old == nil {
+		return err
+	}
+	if old.Dir {
+		return t.refuse(SwapsFailed, CodeNotFile, name)
+	}
+	if cause := t.differs(old); cause != "" {
+		return t.refuse(SwapsFailed, CodeCompareFailed, cause)
+	}
+	t.count(SwapsOK)
+	return t.change(ActionCompareAndSwap, old)
+}
+
+// differs tells what of a file is not as the request wants it.
+func (t *txn) differs(n *Node) string {
+	var causes []string
+	if t.req.PrevValue != "" && t.req.PrevValue != n.Value {
+		causes = append(causes, fmt.Sprintf("[%s != %s]", t.req.PrevValue, n.Value))
+	}
+	if t.req.PrevIndex != 0 && t.req.PrevIndex != n.Modified {
+		causes = append(causes, fmt.Sprintf("[%d != %d]", t.req.PrevIndex, n.Modified))
+	}
+	return strings.Join(causes, " ")
+}
+
+// change gives a node the request's value and expiration. Of a directory the index
+// stays as it was, though the answer shows the new one.
+func (t *txn) change(action string, old *Node) error {
+	t.advance()
+	n := *old
+	n.Expires = t.req.Expiration
+	if !n.Dir {
+		n.Modified = t.index
+		if !t.refresh() {
+			n.Value = t.req.Value
+		}
+	}
+	if err := t.store(old, &n); err != nil {
+		return err
+	}
+	n.Modified = t.index
+	return t.tell(&Event{Action: action, Node: n, Prev: old, Refresh: t.refresh()})
+}
+
+// remove deletes a node, under conditions if the request has any.
+func (t *txn) remove(name string) error {
+	if t.req.PrevIndex > 0 || t.req.PrevValue != "" {
+		return t.removeCompared(name)
+	}
+	if protected(name) {
+		return t.refuse(DeletesOK, CodeRootReadOnly, "/")
+	}
+	old, err := t.lookup(name, DeletesFailed)
+	if old == nil {
+		return err
+	}
+	if old.Dir && !t.req.Recursive {
+		if !t.req.Dir {
+			return t.refuse(DeletesFailed, CodeNotFile, name)
+		}
+		empty := true
+		err := t.each(name, func(*Node) (more bool, err error) {
+			empty = false
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+		if !empty {
+			return t.refuse(DeletesFailed, CodeNotEmpty, name)
+		}
+	}
+	t.count(DeletesOK)
+	return t.drop(ActionDelete, old)
+}
+
+func (t *txn) removeCompared(name string) error {
+	old, err := t.lookup(name, ComparedDeletesFailed)
+	if old == nil {
+		return err
+	}
+	if old.Dir {
+		return t.refuse(ComparedDeletesOK, CodeNotFile, name)
+	}
+	if cause := t.differs(old); cause != "" {
+		return t.refuse(ComparedDeletesOK, CodeCompareFailed, cause)
+	}
+	t.count(ComparedDeletesOK)
+	return t.drop(ActionCompareAndDelete, old)
+}
+
+// drop removes a node with all that is below it.
+func (t *txn) drop(action string, old *Node) error {
+	t.advance()
+	gone := []string{old.Path}
+	if old.Dir {
+		err := t.each(old.Path, func(n *Node) (more bool, err error) {
+			gone = append(gone, n.Path)
+			return true, t.erase(n)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := t.erase(old); err != nil {
+		return err
+	}
+	n := Node{Path: old.Path, Dir: old.Dir, Created: old.Created, Modified: t.index}
+	return t.tell(&Event{Action: action, Node: n, Prev: old, gone: gone})
+}
+
+// expire removes what has expired by the request's time, in the order of time.
+func (t *txn) expire() error {
+	due, err := t.due()
+	if err != nil {
+		return err
+	}
+	for _, name := range due {
+		n, err := get(t.find, name)
+		if err != nil {
+			return err
+		}
+		if n == nil {
+			continue // it went with a directory
+		}
+		t.count(Expired)
+		if err := t.drop(ActionExpire, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// due are the nodes that have expired, as many as one request may deal with.
+func (t *txn) due() (names []string, err error) {
+	it, err := engine.Overlay{Batch: t.b}.NewIter(expiredBy(t.req.Time))
+	if err != nil {
+		return nil, fmt.Errorf("v2: open iterator: %w", err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok && len(names) < ExpireAtOnce; ok = it.Next() {
+		_, name, err := parseExpiry(engine.Body(it.Key()))
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, it.Error()
+}
+
+// expiredBy bounds an iterator over the expiries up to a time.
+func expiredBy(now int64) *engine.IterOptions {
+	return &engine.IterOptions{LowerBound: engine.Key(engine.ClassV2, []byte{kindExpiry}), UpperBound: expiryKey(now+1, "/")}
+}
+
+// HasExpired tells whether any node has expired by a time.
+func (s *Store) HasExpired(now int64) (bool, error) {
+	it, err := s.engine.NewIter(expiredBy(now))
+	if err != nil {
+		return false, fmt.Errorf("v2: open iterator: %w", err)
+	}
+	defer it.Close()
+	return it.First(), it.Error()
+}

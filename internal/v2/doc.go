@@ -1,0 +1,12 @@
+// Package v2 is the tree of API v2 as a replicated state: files and directories with
+// times to live, the store's index, the last events, and who watches them. The
+// engine's records are the tree; what is in memory is the index, the counters and the
+// watchers.
+//
+// Apply is a function of (state, request): the time that events show, and by which
+// nodes expire, comes with the request. Only the writer, package fsm, calls Apply and
+// Count, and Publish when what they have written is in the engine. Get, Watch and the
+// rest may be called from any goroutine.
+//
+// The package starts no goroutines. A caller of Watch must call Watcher.Close.
+package v2

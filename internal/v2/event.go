@@ -1,0 +1,150 @@
+package v2
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// The actions of events.
+const (
+	ActionGet              = "get"
+	ActionSet              = "set"
+	ActionCreate           = "create"
+	ActionUpdate           = "update"
+	ActionDelete           = "delete"
+	ActionCompareAndSwap   = "compareAndSwap"
+	ActionCompareAndDelete = "compareAndDelete"
+	ActionExpire           = "expire"
+)
+
+// KeysPrefix is where clients' keys are in the tree, and AuthPrefix what package
+// v2http keeps of users and roles.
+const (
+	KeysPrefix = "/1"
+	AuthPrefix = "/2"
+)
+
+// Event is a change. It does not change itself.
+type Event struct {
+	Action string
+	// Node is the node after the change, of a removal without its value; its Modified is
+	// the event's index.
+	Node Node
+	Prev *Node
+	// Refresh marks an event that wakes nobody.
+	Refresh bool
+	// Time is the clock by which ttls are shown, in nanoseconds since 1970.
+	Time int64
+
+	// gone are the nodes that a removal took along, the first itself.
+	gone []string
+	// encoded is its JSON, once somebody has asked for it.
+	encoded atomic.Pointer[[]byte]
+}
+
+// Index is the event's place in the history.
+func (e *Event) Index() uint64 { return e.Node.Modified }
+
+func removes(action string) bool {
+	return action == ActionDelete || action == ActionCompareAndDelete || action == ActionExpire
+}
+
+// Created tells whether there was no such node before.
+func (e *Event) Created() bool {
+	return e.Action == ActionCreate || e.Action == ActionSet && e.Prev == nil
+}
+
+// JSON is the event as clients get it, with a newline. It must not be modified.
+func (e *Event) JSON() []byte {
+	if b := e.encoded.Load(); b != nil {
+		return *b
+	}
+	b := append([]byte(`{"action":"`), e.Action...)
+	b = append(b, `","node":`...)
+	b = e.Node.appendJSON(b, e.Time, !removes(e.Action))
+	if e.Prev != nil {
+		b = append(b, `,"prevNode":`...)
+		b = e.Prev.appendJSON(b, e.Time, true)
+	}
+	b = append(b, '}', '\n')
+	e.encoded.Store(&b)
+	return b
+}
+
+// appendJSON appends a node that is not expanded.
+func (n *Node) appendJSON(b []byte, now int64, withValue bool) []byte {
+	return n.closeJSON(n.openJSON(b, now, withValue))
+}
+
+// openJSON appends what comes before a directory's nodes. Each field ends with a comma.
+func (n *Node) openJSON(b []byte, now int64, withValue bool) []byte {
+	b = append(b, '{')
+	if key := strings.TrimPrefix(n.Path, KeysPrefix); key != "" {
+		b = append(b, `"key":`...)
+		b = append(appendText(b, key), ',')
+	}
+	switch {
+	case n.Dir:
+		b = append(b, `"dir":true,`...)
+	case withValue:
+		b = append(b, `"value":`...)
+		b = append(appendText(b, n.Value), ',')
+	}
+	if n.Expires == 0 {
+		return b
+	}
+	b = append(b, `"expiration":"`...)
+	b = time.Unix(0, n.Expires).UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `",`...)
+	if ttl := secondsLeft(n.Expires, now); ttl != 0 {
+		b = append(b, `"ttl":`...)
+		b = append(strconv.AppendInt(b, ttl, 10), ',')
+	}
+	return b
+}
+
+// closeJSON appends what comes behind them.
+func (n *Node) closeJSON(b []byte) []byte {
+	if n.Modified != 0 {
+		b = append(b, `"modifiedIndex":`...)
+		b = append(strconv.AppendUint(b, n.Modified, 10), ',')
+	}
+	if n.Created != 0 {
+		b = append(b, `"createdIndex":`...)
+		b = append(strconv.AppendUint(b, n.Created, 10), ',')
+	}
+	if b[len(b)-1] == ',' {
+		b = b[:len(b)-1]
+	}
+	return append(b, '}')
+}
+
+// secondsLeft is rounded up; what has passed is rounded towards zero.
+func secondsLeft(at, now int64) int64 {
+	left := at - now
+	seconds := left / int64(time.Second)
+	if left%int64(time.Second) > 0 {
+		seconds++
+	}
+	return seconds
+}
+
+// appendText appends a JSON string as encoding/json has it.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				panic("v2: a string that has no JSON: " + err.Error())
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}

@@ -1,0 +1,93 @@
+package v2
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"bowline/internal/engine"
+)
+
+// Counter is one of the numbers that the store counts of all operations, on every
+// member alike.
+type Counter int
+
+// The counters, in the order of the answer of /v2/stats/store.
+const (
+	SetsOK Counter = iota
+	SetsFailed
+	DeletesOK
+	DeletesFailed
+	UpdatesOK
+	UpdatesFailed
+	CreatesOK
+	CreatesFailed
+	SwapsOK
+	SwapsFailed
+	ComparedDeletesOK
+	ComparedDeletesFailed
+	Expired
+
+	counters
+)
+
+// HistoryLen is how many events are kept.
+const HistoryLen = 1000
+
+// State is what is not in the tree itself.
+type State struct {
+	// index is that of the last change, and first that of the oldest event which may be
+	// asked for, unless newer ones have pushed it out.
+	index, first uint64
+	counts       [counters]uint64
+}
+
+// oldest is the index of the oldest event that is kept.
+func (s *State) oldest() uint64 {
+	if s.index < HistoryLen {
+		return s.first
+	}
+	return max(s.first, s.index-HistoryLen+1)
+}
+
+func (s *State) encode() []byte {
+	b := binary.AppendUvarint(nil, s.index)
+	b = binary.AppendUvarint(b, s.first)
+	for _, n := range s.counts {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
+
+func (s *State) parse(b []byte) error {
+	r := reader{b: b}
+	s.index, s.first = r.uint(), r.uint()
+	for i := range s.counts {
+		s.counts[i] = r.uint()
+	}
+	if r.bad || len(r.b) > 0 {
+		return fmt.Errorf("%w of the store's index: %x", errDamaged, b)
+	}
+	return nil
+}
+
+// Bootstrap writes the state of a new cluster: each of its first members counts as
+// one creation.
+func Bootstrap(b *engine.Batch, members int) error {
+	s := State{index: uint64(members), first: 1}
+	s.counts[CreatesOK] = uint64(members)
+	return b.Set(stateKey(), s.encode(), nil)
+}
+
+// Load reads the state from e.
+func Load(e *engine.Engine) (State, error) {
+	s := State{first: 1}
+	v, err := e.Get(stateKey())
+	if errors.Is(err, engine.ErrNotFound) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("v2: read the store's index: %w", err)
+	}
+	return s, s.parse(v)
+}

@@ -1,0 +1,104 @@
+package v2
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"sync/atomic"
+
+	"bowline/internal/engine"
+)
+
+// Store is the tree of one member.
+type Store struct {
+	engine *engine.Engine
+	hub    hub
+	// state is the writer's; readers see what the hub was told.
+	state State
+	// gets count reads on this member.
+	getsOK, getsFailed atomic.Uint64
+}
+
+// New returns the tree in e, of which st was loaded. Of the tree itself nothing is read.
+func New(e *engine.Engine, st State) *Store {
+	s := &Store{engine: e}
+	s.hub.init()
+	s.Restart(st)
+	return s
+}
+
+// Restart goes on from another state, which is in the engine by now. Who watches is
+// not told of what has changed.
+func (s *Store) Restart(st State) {
+	s.state = st
+	s.hub.restart(st)
+}
+
+// Index is that of the last published change.
+func (s *Store) Index() uint64 { return s.hub.published().index }
+
+// Stats are the store's counters as of now.
+type Stats struct {
+	Counts             [counters]uint64
+	GetsOK, GetsFailed uint64
+	Watchers           int
+}
+
+// Stats returns the counters.
+func (s *Store) Stats() Stats {
+	return Stats{s.hub.published().counts, s.getsOK.Load(), s.getsFailed.Load(), s.hub.watchers()}
+}
+
+// get reads one node with something that finds records; nil if there is none.
+func get(find func(key []byte) ([]byte, error), name string) (*Node, error) {
+	n := &Node{Path: name}
+	if name == "/" || name == KeysPrefix {
+		n.Dir = true // always there, with index 0
+		return n, nil
+	}
+	v, err := find(nodeKey(name))
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("v2: read a node: %w", err)
+	}
+	return n, n.parse(v)
+}
+
+// missing tells why there is no node: the first component on the way that is not
+// there, or not a directory.
+func missing(find func(key []byte) ([]byte, error), name string, index uint64) (*Error, error) {
+	for i := 1; i <= len(name); i++ {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		n, err := get(find, name[:i])
+		switch {
+		case err != nil:
+			return nil, err
+		case n == nil:
+			return NewError(CodeNotFound, name[:i], index), nil
+		case !n.Dir && i < len(name):
+			return NewError(CodeNotDirectory, name[:i], index), nil
+		}
+	}
+	return nil, fmt.Errorf("v2: %q was missing and is not", name)
+}
+
+// find looks for a record with an iterator.
+func find(it engine.Iterator) func(key []byte) ([]byte, error) {
+	return func(key []byte) ([]byte, error) {
+		if !it.SeekGE(key) || string(it.Key()) != string(key) {
+			if err := it.Error(); err != nil {
+				return nil, err
+			}
+			return nil, engine.ErrNotFound
+		}
+		return it.Value(), nil
+	}
+}
+
+// visible tells whether a node is listed with its directory.
+func visible(name string) bool { return !strings.HasPrefix(path.Base(name), "_") }

@@ -1,0 +1,73 @@
+package v2
+
+import (
+	"fmt"
+
+	"bowline/internal/engine"
+)
+
+// advance takes the next index for a change.
+func (t *txn) advance() {
+	t.s.state.index++
+	t.index = t.s.state.index
+}
+
+// tell records a change, which has the index that was taken last.
+func (t *txn) tell(e *Event) error {
+	e.Time = t.req.Time
+	t.r.Events = append(t.r.Events, e)
+	if err := t.b.Set(eventKey(t.index), e.append(nil), nil); err != nil {
+		return err
+	}
+	return t.s.forget(t.b)
+}
+
+// store writes a node in the place of old, which may be nil.
+func (t *txn) store(old, n *Node) error {
+	if old != nil && old.Expires != 0 && old.Expires != n.Expires {
+		if err := t.b.Delete(expiryKey(old.Expires, old.Path), nil); err != nil {
+			return err
+		}
+	}
+	if n.Expires != 0 && (old == nil || old.Expires != n.Expires) {
+		if err := t.b.Set(expiryKey(n.Expires, n.Path), nil, nil); err != nil {
+			return err
+		}
+	}
+	return t.b.Set(nodeKey(n.Path), n.append(nil), nil)
+}
+
+// erase removes one node's records.
+func (t *txn) erase(n *Node) error {
+	if n.Expires != 0 {
+		if err := t.b.Delete(expiryKey(n.Expires, n.Path), nil); err != nil {
+			return err
+		}
+	}
+	return t.b.Delete(nodeKey(n.Path), nil)
+}
+
+// each calls f with every node below a directory, as it was when each was called,
+// until f wants no more.
+func (t *txn) each(dir string, f func(*Node) (more bool, err error)) error {
+	from, to := belowKeys(dir)
+	it, err := engine.Overlay{Batch: t.b}.NewIter(&engine.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return fmt.Errorf("v2: open iterator: %w", err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		name, err := parsePath(engine.Body(it.Key())[1:])
+		if err != nil {
+			return err
+		}
+		n := &Node{Path: name}
+		if err := n.parse(it.Value()); err != nil {
+			return err
+		}
+		if more, err := f(n); !more || err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}

@@ -1,0 +1,163 @@
+package wire
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// The methods of v2 requests in the log.
+const (
+	V2Put    = "PUT"
+	V2Post   = "POST"
+	V2Delete = "DELETE"
+	V2Read   = "QGET"
+	V2Expire = "SYNC"
+)
+
+// V2Request is a request of API v2 as the log holds it, in the form that etcd 3.4 gives
+// it: bare, not inside an InternalRaftRequest.
+type V2Request struct {
+	ID        uint64
+	Method    string
+	Path      string // with the prefix of its part of the tree: /1/foo
+	Value     string
+	Dir       bool
+	PrevValue string
+	PrevIndex uint64
+	// PrevExist and Refresh are nil if the client does not say.
+	PrevExist *bool
+	// Expiration is when the node is to vanish, in nanoseconds since 1970; 0 is never.
+	Expiration int64
+	Recursive  bool
+	// Time is the wall clock of who proposed it, in nanoseconds since 1970. etcd sets it
+	// for expiry alone; here every request carries it, since whoever applies it has no
+	// clock.
+	Time    int64
+	Refresh *bool
+}
+
+// Encode returns the request's bytes. As in etcd, every field is there but those that
+// the client did not give.
+func (r *V2Request) Encode() []byte {
+	b := make([]byte, 0, 64+len(r.Path)+len(r.Value)+len(r.PrevValue))
+	text := func(num protowire.Number, s string) {
+		b = protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), s)
+	}
+	number := func(num protowire.Number, n uint64) {
+		b = protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), n)
+	}
+	flag := func(num protowire.Number, set bool) { number(num, protowire.EncodeBool(set)) }
+	number(1, r.ID)
+	text(2, r.Method)
+	text(3, r.Path)
+	text(4, r.Value)
+	flag(5, r.Dir)
+	text(6, r.PrevValue)
+	number(7, r.PrevIndex)
+	if r.PrevExist != nil {
+		flag(8, *r.PrevExist)
+	}
+	number(9, uint64(r.Expiration))
+	flag(10, false)
+	number(11, 0)
+	flag(12, r.Recursive)
+	flag(13, false)
+	flag(14, r.Method == V2Read)
+	number(15, uint64(r.Time))
+	flag(16, false)
+	if r.Refresh != nil {
+		flag(17, *r.Refresh)
+	}
+	return b
+}
+
+// ParseV2 reads a request of API v2, bare or inside an InternalRaftRequest. Its texts are
+// copies. ok is false for anything else.
+func ParseV2(b []byte) (*V2Request, bool) {
+	b, ok := bareV2(b)
+	if !ok {
+		return nil, false
+	}
+	r := new(V2Request)
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return nil, false
+		}
+		m := protowire.ConsumeFieldValue(num, typ, b[n:])
+		if m < 0 {
+			return nil, false
+		}
+		field := b[n : n+m]
+		b = b[n+m:]
+		switch typ {
+		case protowire.BytesType:
+			v, _ := protowire.ConsumeBytes(field)
+			r.setText(num, string(v))
+		case protowire.VarintType:
+			v, _ := protowire.ConsumeVarint(field)
+			r.setNumber(num, v)
+		}
+	}
+	return r, true
+}
+
+func (r *V2Request) setText(num protowire.Number, s string) {
+	switch num {
+	case 2:
+		r.Method = s
+	case 3:
+		r.Path = s
+	case 4:
+		r.Value = s
+	case 6:
+		r.PrevValue = s
+	}
+}
+
+func (r *V2Request) setNumber(num protowire.Number, n uint64) {
+	set := n != 0
+	switch num {
+	case 1:
+		r.ID = n
+	case 5:
+		r.Dir = set
+	case 7:
+		r.PrevIndex = n
+	case 8:
+		r.PrevExist = &set
+	case 9:
+		r.Expiration = int64(n)
+	case 12:
+		r.Recursive = set
+	case 15:
+		r.Time = int64(n)
+	case 17:
+		r.Refresh = &set
+	}
+}
+
+// bareV2 finds the request of API v2 in b: b itself, or what is in its second field. It
+// looks no further than the second field, so that it costs nothing for other requests.
+func bareV2(b []byte) ([]byte, bool) {
+	for rest := b; len(rest) > 0; {
+		num, typ, n := protowire.ConsumeTag(rest)
+		if n < 0 || num > 2 {
+			return nil, false
+		}
+		m := protowire.ConsumeFieldValue(num, typ, rest[n:])
+		if m < 0 {
+			return nil, false
+		}
+		if num == 2 && typ == protowire.BytesType {
+			text, _ := protowire.ConsumeBytes(rest[n : n+m])
+			switch string(text) {
+			case V2Put, V2Post, V2Delete, V2Read, V2Expire:
+				return b, true
+			}
+			if len(text) > 0 && text[0] == 1<<3 {
+				return bareV2(text)
+			}
+			return nil, false
+		}
+		rest = rest[n+m:]
+	}
+	return nil, false
+}
