@@ -84,7 +84,7 @@ func (m *Member) serveEarly() {
 	m.shown = metricsHandler(m.newRegistry(m.api, m.calls))
 	for _, p := range m.front.metrics {
 		p.secure(m.sides.clients, m.log, clientRejected, m.front.handshakes, alpnHTTP2, alpnHTTP1)
-		m.front.goHTTP(m, p, newHTTPServer(m, metricsMux(m.api, m.shown)))
+		m.front.goHTTP(m, p, newHTTPServer(m, m.cfg.clientBounds().Wrap(metricsMux(m.api, m.shown))))
 	}
 	f, handler := m.front, m.peerMux(m.api)
 	for _, p := range f.peers {
@@ -98,7 +98,7 @@ func (m *Member) serveEarly() {
 
 // serve begins to serve clients.
 func (m *Member) serve() error {
-	full := m.clientMux(m.api, m.shown)
+	full := m.cfg.clientBounds().Wrap(m.clientMux(m.api, m.shown))
 	f := m.front
 	for _, p := range f.clients {
 		traffic := "grpc+http"
@@ -145,11 +145,20 @@ func (f *front) goServe(m *Member, serving *sync.WaitGroup, serve func() error) 
 	}()
 }
 
-// Limits of plain HTTP on our ports.
+// Limits of HTTP on our ports.
 const (
-	headerTimeout  = 30 * time.Second
-	maxHeaderBytes = 1 << 20
+	headerTimeout = 30 * time.Second // a request's head
+	bodyTimeout   = 30 * time.Second // a body
+	readerTimeout = 30 * time.Second // a write of an answer
+	idleTimeout   = 5 * time.Minute
+	// maxHeaderBytes bounds a head. Tokens are some hundred bytes.
+	maxHeaderBytes = 64 << 10
 )
+
+// clientBounds are those of requests of clients. In JSON a request takes more room.
+func (c *Config) clientBounds() httpapi.Bounds {
+	return httpapi.Bounds{Body: 2 * int64(c.MaxRequestBytes+rpc.MessageOverhead), Arrival: bodyTimeout, Departure: readerTimeout}
+}
 
 func (f *front) goHTTP(m *Member, l net.Listener, s *http.Server) {
 	f.servers = append(f.servers, s)
@@ -157,7 +166,8 @@ func (f *front) goHTTP(m *Member, l net.Listener, s *http.Server) {
 }
 
 func newHTTPServer(m *Member, h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(m.log)}
+	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: zap.NewStdLog(m.log)}
 }
 
 // stop ends serving clients: first gently, after patience by force.

@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -136,15 +137,18 @@ func (m *Member) removed(err error) {
 	})
 }
 
-// peerMux is what the peer port serves.
+// peerMux is what the peer port serves. Messages and states, which are large and take their
+// time, have limits of their own; the deadline here is for bodies that nobody reads.
 func (m *Member) peerMux(api *httpapi.API) http.Handler {
+	questions := http.NewServeMux()
+	api.RegisterVersion(questions)
+	(&peers.Handler{API: m.server.PeerAPI(), ClusterID: m.id.clusterID}).Register(questions)
 	mux := http.NewServeMux()
-	api.RegisterVersion(mux)
-	(&peers.Handler{API: m.server.PeerAPI(), ClusterID: m.id.clusterID}).Register(mux)
+	mux.Handle("/", httpapi.Bounds{Body: peers.MaxQuestionBytes, Arrival: bodyTimeout, Departure: readerTimeout}.Wrap(questions))
 	m.receiveStates(mux)
 	mux.Handle("/raft", m.transport.Handler())
 	mux.Handle("/raft/", m.transport.Handler())
-	return mux
+	return httpapi.Bounds{Body: math.MaxInt64, Arrival: bodyTimeout}.Wrap(mux)
 }
 
 // hurryElection shortens the wait for the first election of a restarted or new member:

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxQuestionBytes bounds the body of a question, as etcd does.
-const maxQuestionBytes = 64 << 10
+// MaxQuestionBytes bounds the body of a question, as etcd does.
+const MaxQuestionBytes = 64 << 10
 
 // API is what a member answers the others. Its errors are the ones of this package
 // where they fit.
@@ -137,7 +137,7 @@ func (h *Handler) hashKV(w http.ResponseWriter, r *http.Request) {
 
 // question reads a bounded body; it has answered if it is not ok.
 func question(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxQuestionBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxQuestionBytes))
 	switch tooLarge := (*http.MaxBytesError)(nil); {
 	case err == nil:
 		return body, true

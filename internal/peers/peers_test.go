@@ -142,7 +142,7 @@ func TestFormsAreEtcds(t *testing.T) {
 		{"POST", "/members/promote/x", "", 404, "member x not found in cluster\n"},
 		{"POST", "/leases", "\xff", 400, "error unmarshalling request\n"},
 		{"POST", "/leases/internal", "", 400, "error unmarshalling request\n"},
-		{"POST", "/leases", strings.Repeat("x", maxQuestionBytes+1), 413, "request body is too large\n"},
+		{"POST", "/leases", strings.Repeat("x", MaxQuestionBytes+1), 413, "request body is too large\n"},
 		{"GET", "/downgrade/enabled", "", 200, "true"},
 		{"GET", "/members/", "", 404, "404 page not found\n"},
 	} {

@@ -42,8 +42,15 @@ type Config struct {
 	Logger                 *zap.Logger
 }
 
-// messageOverhead is how much longer than a proposal a received message may be.
-const messageOverhead = 512 << 10
+// MessageOverhead is how much longer than a proposal a received message may be.
+const MessageOverhead = 512 << 10
+
+// maxHeaderBytes bounds the headers of a call, and handshakeTimeout how long a connection
+// may take until the first.
+const (
+	maxHeaderBytes   = 64 << 10
+	handshakeTimeout = 30 * time.Second
+)
 
 // streamWorkers is how many goroutines serve calls one after another. A call that
 // finds none free gets a goroutine of its own, whose stack has yet to grow: that
@@ -69,8 +76,10 @@ func New(c Config) *Service {
 	opts := []grpc.ServerOption{
 		grpc.Creds(shaken{}),
 		grpc.ForceServerCodecV2(codec{&c.Metrics.receivedBytes, &c.Metrics.sentBytes}),
-		grpc.MaxRecvMsgSize(c.MaxRequestBytes + messageOverhead),
+		grpc.MaxRecvMsgSize(c.MaxRequestBytes + MessageOverhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
 		grpc.UnaryInterceptor(m.unary),
 		grpc.StreamInterceptor(m.stream),

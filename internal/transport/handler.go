@@ -3,7 +3,6 @@ package transport
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"path"
 	"strconv"
@@ -80,7 +79,8 @@ func (t *Transport) serveMessage(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodPost) || !t.Admit(w, r, true) {
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFrameBytes))
+	body, release, err := t.bodies.read(http.MaxBytesReader(w, r.Body, MaxPostBytes))
+	defer release()
 	if err != nil {
 		t.log.Warn("failed to read Raft message", zap.String("local-member-id", t.id), zap.Error(err))
 		http.Error(w, "error reading raft message", http.StatusBadRequest)

@@ -65,6 +65,7 @@ type Transport struct {
 	version, oldest release
 	streams, posts  *http.Transport
 	drops           dropCounts
+	bodies          bodies
 
 	ctx     context.Context
 	cancel  context.CancelFunc

@@ -3,4 +3,6 @@
 //
 //   - access_test.go: every call and every HTTP path, by callers of every kind.
 //   - attack_auth_*_test.go: users, roles, tokens.
+//   - attack_tls_*_test.go: certificates and handshakes; attack_http_*_test.go: requests that
+//     are slow, endless or too long; limits_*_test.go: each limit, from both sides.
 package security

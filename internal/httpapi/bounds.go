@@ -1,0 +1,88 @@
+package httpapi
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// Bounds keep a stranger from holding memory and goroutines by what it sends slowly,
+// sends without end, or does not read. Heads of requests are bounded by the http.Server.
+type Bounds struct {
+	// Body is how long a request's body may be, in bytes, and Arrival how much time it
+	// has, from its head on. A handler that reads for longer, as that of a stream, sets a
+	// deadline of its own with http.ResponseController.
+	Body    int64
+	Arrival time.Duration
+	// Departure is how long each write of an answer may wait for its reader. 0 leaves
+	// that to the handlers.
+	Departure time.Duration
+}
+
+// Wrap holds requests to the bounds before h sees them.
+func (b Bounds) Wrap(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		if b.Departure > 0 {
+			d := &departing{ResponseWriter: w, control: c, patience: b.Departure}
+			d.extend() // what was left by the connection's last request is over
+			w = d
+		}
+		if r.ContentLength != 0 {
+			// Errors mean that there are no deadlines: a test's recorder.
+			_ = c.SetReadDeadline(time.Now().Add(b.Arrival))
+		}
+		if r.ContentLength > b.Body {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "request body is too large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		if r.ContentLength != 0 {
+			r.Body = &arriving{ReadCloser: http.MaxBytesReader(w, r.Body, b.Body), control: c}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// arriving is a body. Its deadline ends with it: the connection is read on behind it,
+// to notice when the client goes away.
+type arriving struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (a *arriving) Read(b []byte) (int, error) {
+	n, err := a.ReadCloser.Read(b)
+	if err == io.EOF {
+		_ = a.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// departing is an answer each of whose writes has a deadline.
+type departing struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	patience time.Duration
+}
+
+func (d *departing) extend() { _ = d.control.SetWriteDeadline(time.Now().Add(d.patience)) }
+
+// Unwrap is for http.ResponseController.
+func (d *departing) Unwrap() http.ResponseWriter { return d.ResponseWriter }
+
+func (d *departing) WriteHeader(code int) {
+	d.extend()
+	d.ResponseWriter.WriteHeader(code)
+}
+
+func (d *departing) Write(b []byte) (int, error) {
+	d.extend()
+	return d.ResponseWriter.Write(b)
+}
+
+// Flush implements http.Flusher.
+func (d *departing) Flush() {
+	d.extend()
+	_ = d.control.Flush() // a client that has gone is found by the next write
+}
