@@ -217,6 +217,7 @@ func (s *Stream) settle(c *catchUp, through int64, caughtUp bool) {
 			continue
 		}
 		w.next = max(w.next, through+1)
+		w.caught = max(w.caught, through)
 		if caughtUp {
 			w.state = live
 			s.noLongerLateLocked()

@@ -41,6 +41,17 @@ func TestCatchingUpStopsAtTheHub(t *testing.T) {
 	w.expect(s, "id=0 rev=3 put(a=2@3)")
 }
 
+// TestCatchingUpTellsHowFar: what is sent then covers what others wrote since.
+func TestCatchingUpTellsHowFar(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.put("a", "1")
+	w.put("b", "1")
+	s := w.watch(one("a").from(2))
+	w.expect(s, "id=0 rev=3 created", "id=0 rev=3 put(a=1@2)")
+	w.put("a", "2")
+	w.expect(s, "id=0 rev=4 put(a=2@4)")
+}
+
 func TestCatchUpFromHistory(t *testing.T) {
 	w := newWorld(t, Config{Window: 1}) // the feed holds one revision
 	for i := range 10 {

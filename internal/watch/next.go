@@ -216,7 +216,7 @@ func (s *Stream) assemble() (*Response, error) {
 		}
 		sent = end
 	}
-	r.Revision = s.taken[sent-1].revision()
+	r.Revision = max(s.taken[sent-1].revision(), w.caught)
 	if s.storeRevision != 0 {
 		r.Revision = s.storeRevision
 		s.hub.stretches.trim()

@@ -23,6 +23,9 @@ type watcher struct {
 	id     int64
 	// next is the lowest revision that the watcher may still be given.
 	next int64
+	// caught is how far the watcher was last caught up, which its responses tell from then
+	// on, as etcd's do. It belongs to Next.
+	caught int64
 	// after is the next in the line that the watcher stands in.
 	after *watcher
 	// first and last are the nodes of what waits for the watcher; 0 is nothing.
