@@ -93,7 +93,7 @@ func featureRows() []setting {
 		{name: "downgrade-check-time", group: groupFeatures, def: "5s",
 			to:     func(d *draft) value { return duration(&d.Checks.Downgrade) },
 			former: []string{"experimental-downgrade-check-time"},
-			help:   "How often to look whether a downgrade is complete (0 for never).", effect: later("downgrades")},
+			help:   "How often to look whether a downgrade is complete (0 for never).", effect: never("a downgrade is completed by a leader of the lower version")},
 		{name: "max-learners", group: groupFeatures, def: "1",
 			to:     func(d *draft) value { return signed(&d.Raft.MaxLearners) },
 			former: []string{"experimental-max-learners"},

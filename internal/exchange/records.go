@@ -42,12 +42,7 @@ func (db *database) readRecords() (*records, error) {
 		take func(key, value []byte) error
 	}{
 		{"meta", r.takeMeta},
-		{"cluster", func(key, value []byte) error {
-			if string(key) == "clusterVersion" {
-				r.ClusterVersion = string(value)
-			}
-			return nil
-		}},
+		{"cluster", r.takeCluster},
 		{"lease", func(_, value []byte) error {
 			l, err := lease.Parse(value)
 			r.Leases = append(r.Leases, l)
@@ -111,6 +106,26 @@ func (r *records) takeMeta(key, value []byte) (err error) {
 		r.Finished, err = parseMark(value)
 	}
 	return err
+}
+
+func (r *records) takeCluster(key, value []byte) error {
+	switch string(key) {
+	case "clusterVersion":
+		r.ClusterVersion = string(value)
+	case "downgrade":
+		var d downgrade
+		if err := json.Unmarshal(value, &d); err != nil {
+			return err
+		}
+		r.Downgrade = fsm.Downgrade{Enabled: d.Enabled, Target: d.Target}
+	}
+	return nil
+}
+
+// downgrade is fsm.Downgrade as etcd stores it.
+type downgrade struct {
+	Target  string `json:"target-version"`
+	Enabled bool   `json:"enabled"`
 }
 
 func (r *records) takeAuth(key, value []byte) (err error) {

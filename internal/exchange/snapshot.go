@@ -119,6 +119,11 @@ func writeRecords(tx *bolt.Tx, x *fsm.Export) error {
 		add("meta", []byte("storageVersion"), []byte(x.ClusterVersion))
 		add("cluster", []byte("clusterVersion"), []byte(x.ClusterVersion))
 	}
+	if x.Downgrade.Enabled {
+		v, err := json.Marshal(downgrade{x.Downgrade.Target, true})
+		errs = append(errs, err)
+		add("cluster", []byte("downgrade"), v)
+	}
 	if x.Scheduled >= 0 {
 		add("meta", []byte("scheduledCompactRev"), compactMark(x.Scheduled))
 	}

@@ -23,6 +23,7 @@ type Export struct {
 	Members             *cluster.View
 	Alarms              []*pb.AlarmMember
 	ClusterVersion      string
+	Downgrade           Downgrade
 	// AuthEnabled, AuthRevision, Users and Roles are the rules of access.
 	AuthEnabled  bool
 	AuthRevision uint64
@@ -36,7 +37,7 @@ func (f *FSM) Export() *Export {
 	defer f.mu.Unlock()
 	x := &Export{
 		Position: f.position, Keys: f.engine.NewSnapshot(), Leases: slices.Collect(f.leases.All()),
-		Members: f.Members(), Alarms: f.Alarms(), ClusterVersion: f.ClusterVersion(),
+		Members: f.Members(), Alarms: f.Alarms(), ClusterVersion: f.ClusterVersion(), Downgrade: f.Downgrade(),
 	}
 	x.Scheduled, x.Finished = f.store.CompactionMarks()
 	rules := f.Rules()

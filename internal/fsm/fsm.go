@@ -108,6 +108,7 @@ type FSM struct {
 	members atomic.Pointer[cluster.View]
 	alarms  atomic.Pointer[[]*pb.AlarmMember]
 	version atomic.Pointer[string]
+	lowered atomic.Pointer[Downgrade] // never nil
 	stats   *Stats
 
 	compact chan struct{}

@@ -21,6 +21,7 @@ type Records struct {
 	Leases         []lease.Lease
 	Alarms         []*pb.AlarmMember
 	ClusterVersion string
+	Downgrade      Downgrade
 	AuthEnabled    bool
 	AuthRevision   uint64
 	Users          []*authpb.User
@@ -64,6 +65,11 @@ func (r *Records) write(b *engine.Batch) error {
 	}
 	if r.ClusterVersion != "" {
 		if err := set(b, metaKey(metaClusterVersion), []byte(r.ClusterVersion)); err != nil {
+			return err
+		}
+	}
+	if r.Downgrade.Enabled {
+		if err := putDowngrade(b, r.Downgrade); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,8 @@ type loaded struct {
 	rules    *auth.Rules
 	version  string
 	// v2 is the index and the counters of the tree of API v2.
-	v2 v2.State
+	v2      v2.State
+	lowered Downgrade
 }
 
 // load reads the state from e. It takes back what a request has spilled that was
@@ -57,7 +58,8 @@ func load(e *engine.Engine, o mvcc.Options) (l loaded, err error) {
 		return l, fmt.Errorf("fsm: read the cluster version: %w", err)
 	}
 	l.version = string(version)
-	return l, nil
+	l.lowered, err = loadDowngrade(e)
+	return l, err
 }
 
 // take makes l the state that f works on; its store is in place already.
@@ -67,6 +69,7 @@ func (f *FSM) take(l loaded) {
 	f.alarms.Store(&l.alarms)
 	f.rules.Store(l.rules)
 	f.version.Store(&l.version)
+	f.lowered.Store(&l.lowered)
 	f.position = l.position
 	f.applied.Store(l.position.Index)
 }

@@ -260,14 +260,6 @@ func (f *FSM) applyClusterVersion(g *group, version string) error {
 	return set(g.kv.Batch(), metaKey(metaClusterVersion), []byte(version))
 }
 
-func (f *FSM) applyDowngrade(g *group, req *membershippb.DowngradeInfoSetRequest) error {
-	record, err := proto.Marshal(req)
-	if err != nil {
-		return err
-	}
-	return set(g.kv.Batch(), metaKey(metaDowngrade), record)
-}
-
 func (f *FSM) applyMemberAttributes(g *group, req *membershippb.ClusterMemberAttrSetRequest) error {
 	next, ok := f.Members().Publish(req.Member_ID, req.GetMemberAttributes().GetName(), req.GetMemberAttributes().GetClientUrls())
 	if !ok {

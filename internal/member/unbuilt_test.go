@@ -116,6 +116,9 @@ Where nothing else is said, a call is refused with the code Unimplemented and a 
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", strings.TrimPrefix(u.Method, "/etcdserverpb."), answers, u.WaitsFor)
 	}
+	if len(rpc.UnbuiltCalls()) == 0 {
+		b.WriteString("| none | | |\n")
+	}
 	b.WriteString("\n## Settings that wait for a capability\n\nThey are accepted, and a line in the log says so.\n\n" +
 		"| setting | waits for |\n|---|---|\n")
 	for _, e := range config.Effects() {

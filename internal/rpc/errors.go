@@ -74,6 +74,7 @@ var errorCodes = []struct {
 	{server.ErrBadTransferee, codes.FailedPrecondition},
 	{server.ErrBadVersion, codes.InvalidArgument},
 	{server.ErrInvalidTarget, codes.InvalidArgument},
+	{server.ErrDowngraded, codes.FailedPrecondition},
 	{server.ErrNoVersion, codes.FailedPrecondition},
 	{server.ErrUnknownMethod, codes.Unknown},
 	{server.ErrBadAlarmAction, codes.InvalidArgument},

@@ -16,16 +16,9 @@ type Unbuilt struct {
 	WaitsFor string
 }
 
-// The capabilities that calls wait for.
-const (
-	downgrades = "lowering the cluster version"
-)
-
-// unbuiltCalls is the table of them all. A call without an answer of its own is
+// unbuiltCalls is the table of them all: there is none at present. A call without an answer of its own is
 // refused by the interceptor; the others refuse by themselves what is left.
-var unbuiltCalls = []Unbuilt{
-	{"/etcdserverpb.Maintenance/Downgrade", "to validate and cancel; to enable, if the version is wrong", downgrades},
-}
+var unbuiltCalls []Unbuilt
 
 // UnbuiltCalls lists the calls that this version cannot carry out, or not wholly.
 func UnbuiltCalls() []Unbuilt { return append([]Unbuilt(nil), unbuiltCalls...) }

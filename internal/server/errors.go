@@ -26,6 +26,7 @@ var (
 	ErrBadAlarmAction  = errors.New("etcdserver: unknown alarm action")
 	ErrBadVersion      = errors.New("etcdserver: wrong downgrade target version format")
 	ErrInvalidTarget   = errors.New("etcdserver: invalid downgrade target version")
+	ErrDowngraded      = errors.New("etcdserver: cluster has a downgrade job in progress")
 	ErrNoVersion       = errors.New("etcdserver: cluster version not found during downgrade")
 	ErrMemberNotFound  = errors.New("etcdserver: member not found")
 	ErrNotLearner      = errors.New("etcdserver: can only promote a learner member")

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"bowline/internal/cluster"
@@ -63,10 +62,17 @@ func (s *Server) wantedVersion(lowest *minor) string {
 		return ""
 	}
 	now, err := parseMinor(current)
+	if down := s.fsm.Downgrade(); down.Enabled && err == nil {
+		target, err := parseMinor(down.Target)
+		if err == nil && target != now && target == (minor{now.Major, now.Minor - 1}) && target == (minor{lowest.Major, lowest.Minor - 1}) {
+			return target.full()
+		}
+		return "" // lowered already, or to be taken back by whoever wants it
+	}
 	if current != "" && (err != nil || now.Major != lowest.Major || now.Minor >= lowest.Minor) {
 		return ""
 	}
-	return fmt.Sprintf("%d.%d.0", lowest.Major, lowest.Minor)
+	return lowest.full()
 }
 
 // lowestVersion asks all members which version they run. It returns nil if one of

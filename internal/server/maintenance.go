@@ -50,7 +50,7 @@ func (s *Server) raiseNoSpace(ctx context.Context) error {
 // Status describes this member.
 func (s *Server) Status() *pb.StatusResponse {
 	st := s.node.Status()
-	size := s.cfg.Engine.Size()
+	size, down := s.cfg.Engine.Size(), s.fsm.Downgrade()
 	resp := &pb.StatusResponse{
 		Header:           s.header(s.store.Revision()),
 		Version:          Version,
@@ -63,7 +63,7 @@ func (s *Server) Status() *pb.StatusResponse {
 		RaftAppliedIndex: s.fsm.Applied(),
 		IsLearner:        s.isLearner(),
 		StorageVersion:   s.StorageVersion(),
-		DowngradeInfo:    &pb.DowngradeInfo{},
+		DowngradeInfo:    &pb.DowngradeInfo{Enabled: down.Enabled, TargetVersion: down.Target},
 	}
 	if st.Leader == 0 {
 		resp.Errors = append(resp.Errors, ErrNoLeader.Error())
@@ -139,64 +139,8 @@ func (s *Server) Defragment(ctx context.Context) error {
 	return nil
 }
 
-// errUnbuilt refuses a call whose feature this version does not have.
-func errUnbuilt(feature string) error { return fmt.Errorf("%w: %s", ErrUnbuilt, feature) }
-
 // ErrUnbuilt tells that this version does not have a feature.
 var ErrUnbuilt = errors.New("etcdserver: not built in this version")
-
-// Downgrade validates, begins or cancels the lowering of the cluster version.
-func (s *Server) Downgrade(ctx context.Context, req *pb.DowngradeRequest) (*pb.DowngradeResponse, error) {
-	resp := &pb.DowngradeResponse{Header: s.header(s.store.Revision())}
-	switch req.Action {
-	case pb.DowngradeRequest_VALIDATE:
-		current, err := s.checkDowngrade(ctx, req.Version)
-		if err != nil {
-			return nil, err
-		}
-		resp.Version = current
-		return resp, nil
-	case pb.DowngradeRequest_CANCEL:
-		current, err := clusterMinor(s.fsm.ClusterVersion())
-		if err != nil {
-			return nil, err
-		}
-		resp.Version = current.String()
-		return resp, nil
-	case pb.DowngradeRequest_ENABLE:
-		if _, err := s.checkDowngrade(ctx, req.Version); err != nil {
-			return nil, err
-		}
-		return nil, errUnbuilt("lowering the cluster version")
-	default:
-		return nil, ErrUnknownMethod
-	}
-}
-
-// checkDowngrade checks the target of a downgrade and returns the cluster version
-// as it is shown, like "3.7".
-func (s *Server) checkDowngrade(ctx context.Context, target string) (string, error) {
-	if err := s.readIndex(ctx); err != nil {
-		return "", err
-	}
-	want, err := parseMinor(target)
-	if err != nil {
-		return "", ErrBadVersion
-	}
-	current, err := clusterMinor(s.fsm.ClusterVersion())
-	if err != nil {
-		return "", err
-	}
-	if want.Major != current.Major || want.Minor != current.Minor-1 {
-		return "", ErrInvalidTarget
-	}
-	return current.String(), nil
-}
-
-// minor is a version without its patch.
-type minor struct{ Major, Minor int64 }
-
-func (m minor) String() string { return fmt.Sprintf("%d.%d", m.Major, m.Minor) }
 
 // isLearner tells whether this member may not vote.
 func (s *Server) isLearner() bool {

@@ -65,5 +65,6 @@ func leaseRefusal(err error) error {
 }
 
 func (p peerAPI) DowngradeEnabled(ctx context.Context) (bool, error) {
-	return false, p.s.readIndex(ctx)
+	err := p.s.readIndex(ctx)
+	return p.s.fsm.Downgrade().Enabled, err
 }

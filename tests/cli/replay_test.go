@@ -67,8 +67,8 @@ var recordings = map[string]string{
 	"v3_user":        "",
 	"v3_tls":         "",
 	"v3_tls_mutual":  "",
-	"v3_make_mirror": "the server: mirroring is checked in a later issue",
-	"v3_downgrade":   "the server: downgrade comes in a later issue",
+	"v3_make_mirror": "",
+	"v3_downgrade":   "",
 }
 
 // atOnce is how many recordings run at the same time. They mostly wait, so this
