@@ -68,6 +68,8 @@ type Config struct {
 	// stall; 0 means the least, 5 s.
 	PeerReadTimeout, PeerWriteTimeout time.Duration
 
+	// UrgentRevocations lets leases be revoked when other proposals are refused.
+	UrgentRevocations     bool
 	MaxRequestBytes       int
 	MaxTxnOps             int
 	MaxConcurrentStreams  uint32

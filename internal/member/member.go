@@ -278,6 +278,7 @@ func (m *Member) serverConfig() server.Config {
 		AutoCompaction: m.cfg.AutoCompaction,
 		CorruptCheck:   m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
 		Credentials: rpc.Caller(m.cfg.ClientTLS.ClientCertAuth), Tokens: m.tokens, BcryptCost: m.cfg.BcryptCost,
+		UrgentRevocations: m.cfg.UrgentRevocations,
 	}
 	dir := m.dir.member
 	if usage, err := m.cfg.FS.GetDiskUsage(dir); err == nil {

@@ -186,7 +186,7 @@ func (s *Server) ask(ctx context.Context, req any, encode encoder) (fsm.Result, 
 // askAs proposes a request on behalf of whom who names. If the rules change on the way,
 // the identity is found out anew, unless it is the caller's own doing that it is old.
 func (s *Server) askAs(ctx context.Context, who func(context.Context) (auth.Identity, error), encode encoder) (fsm.Result, error) {
-	if s.overloaded() {
+	if s.overloaded(ctx) {
 		return fsm.Result{}, ErrTooManyRequests
 	}
 	for try := 0; ; try++ {

@@ -52,8 +52,13 @@ func checkDeleteRange(r *pb.DeleteRangeRequest) error {
 	return nil
 }
 
+// maxTxnDepth is how deep transactions may be nested, the outermost counted, whatever
+// number of operations is allowed: they are walked by recursion. The default of that
+// number allows as many, one operation in each.
+const maxTxnDepth = 128
+
 func checkTxn(r *pb.TxnRequest, maxOps int) error {
-	if err := checkTxnShape(r, maxOps); err != nil {
+	if err := checkTxnShape(r, maxOps, maxTxnDepth); err != nil {
 		return err
 	}
 	for _, ops := range [][]*pb.RequestOp{r.Success, r.Failure} {
@@ -64,9 +69,11 @@ func checkTxn(r *pb.TxnRequest, maxOps int) error {
 	return nil
 }
 
-func checkTxnShape(r *pb.TxnRequest, maxOps int) error {
+// checkTxnShape counts as etcd does: a nested transaction may have as many operations in
+// a branch as the longest list of the one around it has left.
+func checkTxnShape(r *pb.TxnRequest, maxOps, depth int) error {
 	used := max(len(r.Compare), len(r.Success), len(r.Failure))
-	if used > maxOps {
+	if used > maxOps || depth == 0 {
 		return ErrTooManyOps
 	}
 	for _, c := range r.Compare {
@@ -76,7 +83,7 @@ func checkTxnShape(r *pb.TxnRequest, maxOps int) error {
 	}
 	for _, ops := range [][]*pb.RequestOp{r.Success, r.Failure} {
 		for _, op := range ops {
-			if err := checkOp(op, maxOps-used); err != nil {
+			if err := checkOp(op, maxOps-used, depth-1); err != nil {
 				return err
 			}
 		}
@@ -84,7 +91,7 @@ func checkTxnShape(r *pb.TxnRequest, maxOps int) error {
 	return nil
 }
 
-func checkOp(op *pb.RequestOp, maxOps int) error {
+func checkOp(op *pb.RequestOp, maxOps, depth int) error {
 	switch {
 	case op.GetRequestRange() != nil:
 		return checkRange(op.GetRequestRange())
@@ -93,7 +100,7 @@ func checkOp(op *pb.RequestOp, maxOps int) error {
 	case op.GetRequestDeleteRange() != nil:
 		return checkDeleteRange(op.GetRequestDeleteRange())
 	case op.GetRequestTxn() != nil:
-		return checkTxnShape(op.GetRequestTxn(), maxOps)
+		return checkTxnShape(op.GetRequestTxn(), maxOps, depth)
 	}
 	return ErrKeyNotFound
 }

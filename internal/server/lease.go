@@ -47,7 +47,7 @@ func (s *Server) LeaseRevoke(ctx context.Context, req *pb.LeaseRevokeRequest) (*
 	if err := s.Identified(ctx); err != nil {
 		return nil, err
 	}
-	r, err := s.ask(ctx, req, message(&pb.InternalRaftRequest{LeaseRevoke: req}))
+	r, err := s.ask(s.urgent(ctx), req, message(&pb.InternalRaftRequest{LeaseRevoke: req}))
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +275,7 @@ func (s *Server) expireLeases(ctx context.Context) {
 				defer s.background.Done()
 				defer func() { <-slots }()
 				s.expired.Add(1)
-				_, err := s.askAs(ctx, s.asRoot, message(&pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: id}}))
+				_, err := s.askAs(s.urgent(ctx), s.asRoot, message(&pb.InternalRaftRequest{LeaseRevoke: &pb.LeaseRevokeRequest{ID: id}}))
 				if err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrNotFound) {
 					s.cfg.Logger.Warn("failed to revoke an expired lease; it will be tried again",
 						zap.Int64("lease-id", id), zap.Error(err))

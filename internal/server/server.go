@@ -72,6 +72,8 @@ type Config struct {
 	// nobody.
 	Credentials func(context.Context) Credentials
 	Tokens      auth.Tokens
+	// UrgentRevocations lets leases be revoked when other proposals are refused.
+	UrgentRevocations bool
 	// BcryptCost is the cost of hashing passwords; 0 is bcrypt's default.
 	BcryptCost int
 	Logger     *zap.Logger
@@ -81,8 +83,22 @@ type Config struct {
 func (c *Config) RequestTimeout() time.Duration { return 5*time.Second + 2*c.ElectionTimeout }
 
 // maxBacklog is how far the applied index may be behind the committed one before
-// new proposals are refused.
-const maxBacklog = 5000
+// new proposals are refused, and maxUrgentBacklog for urgent ones.
+const (
+	maxBacklog       = 5000
+	maxUrgentBacklog = 2 * maxBacklog
+)
+
+type urgentKey struct{}
+
+// urgent marks proposals that go on for longer when too much waits to be applied, if that
+// is asked for: those that take load away.
+func (s *Server) urgent(ctx context.Context) context.Context {
+	if !s.cfg.UrgentRevocations {
+		return ctx
+	}
+	return context.WithValue(ctx, urgentKey{}, true)
+}
 
 // Server serves requests. Create it with New, give it the FSM and the node with
 // Attach, then Run it.
@@ -155,7 +171,13 @@ type header struct {
 type encoder func(header) ([]byte, error)
 
 // overloaded tells whether too much is agreed on and not applied.
-func (s *Server) overloaded() bool { return s.node.Status().Commit > s.fsm.Applied()+maxBacklog }
+func (s *Server) overloaded(ctx context.Context) bool {
+	limit := uint64(maxBacklog)
+	if ctx.Value(urgentKey{}) != nil {
+		limit = maxUrgentBacklog
+	}
+	return s.node.Status().Commit > s.fsm.Applied()+limit
+}
 
 // propose has a request agreed on and applied that is nobody's but the cluster's. The
 // error is a refusal or tells that the outcome is unknown.
@@ -165,7 +187,7 @@ func (s *Server) propose(ctx context.Context, encode encoder) (fsm.Result, error
 
 // proposeAs is propose on behalf of somebody.
 func (s *Server) proposeAs(ctx context.Context, who auth.Identity, encode encoder) (fsm.Result, error) {
-	if s.overloaded() {
+	if s.overloaded(ctx) {
 		return fsm.Result{}, ErrTooManyRequests
 	}
 	id := s.ids.next()

@@ -24,7 +24,7 @@ const (
 // V2 has a change of the tree of API v2 agreed on and applied. A refusal is a *v2.Error
 // and comes from the tree; another error tells that nothing is known of the outcome.
 func (s *Server) V2(ctx context.Context, req wire.V2Request) (*v2.Event, error) {
-	if s.overloaded() {
+	if s.overloaded(ctx) {
 		return nil, ErrTooManyRequests
 	}
 	r, err := s.proposeV2(ctx, req)
