@@ -63,3 +63,43 @@ func TestHeldProposalsAreBounded(t *testing.T) {
 		c.stopAll()
 	})
 }
+
+// TestForwardedConfChangesWaitTheirTurn proposes one at a follower that has applied the
+// one before, while the leader has not: raft takes no second one, and tells nobody.
+func TestForwardedConfChangesWaitTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.startVoters(1, 2, 3)
+		lead := c.leader()
+		follower := c.members[lead.id%3+1]
+		slow, seen := make(chan struct{}), make(chan uint64, 10)
+		for _, mb := range c.members {
+			mb.machine.refuse = func(cc *raftpb.ConfChange) bool {
+				switch mb {
+				case lead:
+					<-slow
+				case follower:
+					seen <- cc.GetNodeId()
+				}
+				return true // it is all the same to raft, which must only have applied it
+			}
+		}
+		for _, id := range []uint64{66, 67} {
+			must(t, follower.node.ProposeConfChange(t.Context(), confChange(raftpb.ConfChangeRemoveNode, id)))
+			if id == 67 {
+				synctest.Wait() // the leader has it, and has not applied the first
+				close(slow)
+			}
+			select {
+			case got := <-seen:
+				if got != id {
+					t.Fatalf("change %d is applied, want %d", got, id)
+				}
+			case <-time.After(time.Minute):
+				t.Fatalf("change %d was lost", id)
+			}
+		}
+		c.checkAgree()
+		c.stopAll()
+	})
+}

@@ -138,8 +138,11 @@ func (l *loop) handle(e *event) {
 }
 
 func (l *loop) step(m *raftpb.Message) {
+	changes := confChanges(m)
 	err := l.raft.Step(m)
 	switch {
+	case err == nil && changes != nil:
+		l.holdDisplaced(m, changes)
 	case errors.Is(err, raft.ErrProposalDropped):
 		l.hold(m)
 	case err == nil, errors.Is(err, raft.ErrStepPeerNotFound):

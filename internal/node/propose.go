@@ -16,7 +16,7 @@ func (n *Node) Propose(ctx context.Context, data []byte) error {
 }
 
 // ProposeConfChange proposes a membership change. It is refused with ErrConfChangePending if this member leads
-// and an earlier change has not been applied; if another leads, such a change is silently lost.
+// and an earlier change has not been applied; if another leads, that one takes it later.
 func (n *Node) ProposeConfChange(ctx context.Context, cc *raftpb.ConfChange) error {
 	kind, data, err := raftpb.MarshalConfChange(cc)
 	if err != nil {
