@@ -49,23 +49,9 @@ func messages(lines []Line) []string {
 		for _, f := range l.Fields {
 			f.AddTo(enc)
 		}
-		name, _ := enc.Fields["setting"].(string)
-		if capability := waitsFor(find(strings.TrimPrefix(name, "--"))); capability != "" && enc.Fields["waits-for"] == capability {
-			continue // until it is built
-		}
 		all = append(all, fmt.Sprintf("%s: %s %v", l.Level, l.Message, enc.Fields))
 	}
 	return all
-}
-
-// find is the row of a setting, an empty one if there is none.
-func find(name string) *setting {
-	for _, row := range table() {
-		if row.name == name {
-			return &row
-		}
-	}
-	return new(setting)
 }
 
 func TestDefaults(t *testing.T) {

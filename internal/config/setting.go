@@ -90,11 +90,6 @@ func table() []setting {
 	} {
 		all = append(all, rows...)
 	}
-	for i := range all {
-		if capability := waitsFor(&all[i]); capability != "" && all[i].effect == (effect{}) {
-			all[i].effect = later(capability)
-		}
-	}
 	return all
 }
 

@@ -111,6 +111,8 @@ type Config struct {
 	// on disk for members that are behind; 0 means the default.
 	LogSegmentBytes, KeepLogBytes int64
 
+	// JSONGateway serves the API as JSON.
+	JSONGateway bool
 	// WithoutSync never waits for the disk: a crash loses what was acknowledged.
 	WithoutSync bool
 	// FS is the file system of the data directory; nil means the operating

@@ -98,7 +98,11 @@ func (m *Member) serveEarly() {
 
 // serve begins to serve clients.
 func (m *Member) serve() error {
-	full := m.cfg.clientBounds().Wrap(m.clientMux(m.api, m.shown))
+	mux, err := m.clientMux(m.api, m.shown)
+	if err != nil {
+		return err
+	}
+	full := m.cfg.clientBounds().Wrap(mux)
 	f := m.front
 	for _, p := range f.clients {
 		traffic := "grpc+http"

@@ -2,7 +2,10 @@ package member
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
+	"slices"
 
 	"bowline/internal/httpapi"
 	"bowline/internal/node"
@@ -33,8 +36,9 @@ func metricsHandler(r *prometheus.Registry) http.Handler {
 }
 
 // clientMux is what the client port serves beside gRPC.
-func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) http.Handler {
+func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
+	api.Former = m.cfg.FormerAnswers
 	api.Register(mux)
 	api.RegisterVersion(mux)
 	mux.Handle("/metrics", metrics)
@@ -42,7 +46,37 @@ func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) http.Handler 
 	if m.cfg.EnablePprof {
 		httpapi.RegisterPprof(mux)
 	}
-	return httpapi.Guard{Origins: m.cfg.CORS, Hosts: m.cfg.HostWhitelist, Logger: m.log}.Wrap(mux)
+	if m.cfg.JSONGateway {
+		if err := m.openGateway(mux); err != nil {
+			return nil, err
+		}
+	}
+	return httpapi.Guard{Origins: m.cfg.CORS, Hosts: m.cfg.HostWhitelist, Logger: m.log}.Wrap(m.withV2(mux)), nil
+}
+
+// openGateway adds the JSON gateway, which calls this member as any client would.
+func (m *Member) openGateway(mux *http.ServeMux) error {
+	conn, err := m.rpc.Loopback()
+	if err != nil {
+		return err
+	}
+	m.gateway = conn
+	g, err := httpapi.NewGateway(context.Background(), conn)
+	if err != nil {
+		return err
+	}
+	g.Named = func(r *http.Request) bool {
+		return m.cfg.ClientTLS.ClientCertAuth && m.fsm.Rules().Enabled && hasName(r.TLS)
+	}
+	g.Register(mux)
+	return nil
+}
+
+// hasName tells whether a verified certificate has a common name.
+func hasName(state *tls.ConnectionState) bool {
+	return state != nil && slices.ContainsFunc(state.VerifiedChains, func(chain []*x509.Certificate) bool {
+		return len(chain) > 0 && chain[0].Subject.CommonName != ""
+	})
 }
 
 // metricsMux is what ports for metrics alone serve.

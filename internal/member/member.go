@@ -43,10 +43,12 @@ type Member struct {
 	server *server.Server
 	tokens auth.Tokens
 	rpc    *rpc.Service
-	front  *front
-	api    *httpapi.API
-	calls  *rpc.Metrics // of clients' calls
-	shown  http.Handler // the metrics
+	// gateway is the JSON gateway's connection to rpc; nil if there is none.
+	gateway *grpc.ClientConn
+	front   *front
+	api     *httpapi.API
+	calls   *rpc.Metrics // of clients' calls
+	shown   http.Handler // the metrics
 
 	sides     sides
 	peerHTTP  *http.Client
@@ -365,6 +367,10 @@ func (m *Member) stop() error {
 	} else if m.rpc != nil {
 		m.handOver()
 	}
+	if m.gateway != nil {
+		m.gateway.Close() // streams in JSON would go on until patience is over
+	}
+	m.v2Stop.end()
 	if m.front != nil {
 		m.front.stop(m.rpc, requestTimeout(&m.cfg))
 	}

@@ -24,6 +24,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		AdvertisePeerURLs: texts(c.Advertise.Peer), AdvertiseClientURLs: texts(c.Advertise.Client),
 		InitialCluster: byName(members), InitialToken: c.Bootstrap.Token, JoinExisting: c.Bootstrap.Existing,
 		Discovery: c.Discovery, SRV: c.Bootstrap.SRV, SRVName: c.Bootstrap.SRVName,
+		JSONGateway:     c.HTTP.Gateway,
 		ForceNewCluster: c.Unsafe.ForceNewCluster, WithoutSync: c.Unsafe.NoFsync,
 		StrictReconfig: c.Raft.StrictReconfig, MaxLearners: c.Raft.MaxLearners, HurryElection: c.Raft.AdvanceInitialTicks,
 		AutoCompaction: c.Compaction,
