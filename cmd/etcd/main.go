@@ -31,7 +31,7 @@ func run(args, environ []string) int {
 	if err != nil {
 		return refuse(lines, err)
 	}
-	log, _, closeLog, err := member.NewLogger(settings.Log)
+	log, level, closeLog, err := member.NewLogger(settings.Log)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -47,6 +47,7 @@ func run(args, environ []string) int {
 	member.UseDefaultHost(settings, log)
 	member.LogConfig(log, settings)
 	cfg, err := member.FromSettings(settings, log)
+	cfg.SetLogLevel = func(text string) bool { return level.UnmarshalText([]byte(text)) == nil }
 	if err == nil {
 		return serve(cfg, log)
 	}

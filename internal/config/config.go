@@ -251,6 +251,8 @@ type Warn struct {
 // V2 is about the old API.
 type V2 struct {
 	Enabled bool
+	// Said tells that somebody has said whether it is enabled.
+	Said bool
 }
 
 // Unsafe is what breaks promises.

@@ -38,6 +38,7 @@ func (p *parser) derive() error {
 		d.Advertise.Client = nil // for check to find
 	}
 	d.Bootstrap.Existing = d.clusterState == "existing"
+	d.V2.Said = p.made["enable-v2"]
 	if !p.made["initial-cluster"] {
 		d.Bootstrap.Cluster = clusterOf(d.Member.Name, d.Advertise.Peer)
 		if d.Bootstrap.SRV != "" || d.Discovery.Token != "" || len(d.Discovery.Endpoints) > 0 {

@@ -69,7 +69,7 @@ func featureRows() []setting {
 	return []setting{
 		{name: "enable-v2", group: groupFeatures, def: "false",
 			to:   func(d *draft) value { return boolean(&d.V2.Enabled) },
-			help: "Serve API v2 under /v2/ on the client URLs.", effect: later("API v2")},
+			help: "Serve API v2 under /v2/ on the client URLs."},
 		{name: "corrupt-check-time", group: groupFeatures, def: "5m0s",
 			to:     func(d *draft) value { return duration(&d.Checks.Corruption) },
 			former: []string{"experimental-corrupt-check-time"},

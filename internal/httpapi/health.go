@@ -27,7 +27,10 @@ type Member interface {
 
 // API is the HTTP handlers of a client port.
 type API struct {
-	member  Member
+	member Member
+	// Former has /version and /health answer as in etcd 3.4, without the fields that came
+	// later.
+	Former  bool
 	timeout time.Duration
 	// HealthSuccess and HealthFailures count the answers of /health.
 	HealthSuccess, HealthFailures atomic.Int64
@@ -67,6 +70,9 @@ func (a *API) health(w http.ResponseWriter, r *http.Request) {
 		Health string `json:"health"`
 		Reason string `json:"reason"`
 	}{fmt.Sprint(reason == ""), reason})
+	if a.Former {
+		body, err = fmt.Appendf(nil, `{"health":"%t"}`, reason == ""), nil
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -121,7 +127,14 @@ func (a *API) version(w http.ResponseWriter, r *http.Request) {
 	if v.Cluster == "" {
 		v.Cluster, v.Storage = "not_decided", "unknown"
 	}
-	body, err := json.Marshal(v)
+	var shown any = v
+	if a.Former {
+		shown = struct {
+			Server  string `json:"etcdserver"`
+			Cluster string `json:"etcdcluster"`
+		}{v.Server, v.Cluster}
+	}
+	body, err := json.Marshal(shown)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

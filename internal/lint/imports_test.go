@@ -11,7 +11,7 @@ var layers = [][]string{
 	{"cmd/etcd"},
 	{"embed"},
 	{"internal/member"},
-	{"internal/rpc", "internal/httpapi", "internal/transfer"},
+	{"internal/rpc", "internal/httpapi", "internal/httpapi/v2http", "internal/transfer"},
 	{"internal/server", "internal/exchange"},
 	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers", "internal/discovery"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},

@@ -69,9 +69,15 @@ func (m *Member) ownPeerURLs() []string {
 // raftSide is what the transport sees of the member.
 type raftSide struct{ m *Member }
 
-func (r raftSide) Step(messages ...*raftpb.Message) int { return r.m.node.Step(messages...) }
-func (r raftSide) ReportUnreachable(id uint64)          { r.m.node.ReportUnreachable(id) }
-func (r raftSide) Removed(id uint64) bool               { return r.m.fsm.Members().Removed(id) }
+func (r raftSide) Step(messages ...*raftpb.Message) int {
+	if r.m.cfg.EnableV2 {
+		r.m.entries.countReceived(messages)
+	}
+	return r.m.node.Step(messages...)
+}
+
+func (r raftSide) ReportUnreachable(id uint64) { r.m.node.ReportUnreachable(id) }
+func (r raftSide) Removed(id uint64) bool      { return r.m.fsm.Members().Removed(id) }
 func (r raftSide) ReportSnapshot(id uint64, status raft.SnapshotStatus) {
 	r.m.node.ReportSnapshot(id, status)
 }

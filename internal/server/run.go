@@ -24,6 +24,13 @@ type leaderTimes struct {
 // LeaderChanges is how often this member has seen the leader change.
 func (s *Server) LeaderChanges() int64 { return s.leader.changes.Load() }
 
+// LeaderSince is when this member has last seen a leader take over.
+func (s *Server) LeaderSince() time.Time {
+	s.leader.mu.Lock()
+	defer s.leader.mu.Unlock()
+	return s.leader.elected
+}
+
 // LeasesExpired is the number of leases that were revoked because their time was
 // over.
 func (s *Server) LeasesExpired() int64 { return s.expired.Load() }

@@ -102,3 +102,6 @@ func find(it engine.Iterator) func(key []byte) ([]byte, error) {
 
 // visible tells whether a node is listed with its directory.
 func visible(name string) bool { return !strings.HasPrefix(path.Base(name), "_") }
+
+// Get returns one node as it is here; nil if there is none.
+func (s *Store) Get(name string) (*Node, error) { return get(s.engine.Get, name) }
