@@ -92,6 +92,12 @@ type Config struct {
 	// RevokeWatches ends running watches whose user has lost the right to them.
 	RevokeWatches bool
 
+	// EnableV2 serves API v2 on the client ports; FormerAnswers has /version and /health
+	// answer as they did when that was usual. SetLogLevel changes what is logged; false
+	// if there is no such level. It may be nil.
+	EnableV2, FormerAnswers bool
+	SetLogLevel             func(level string) bool
+
 	// EnablePprof serves /debug/pprof on the client port.
 	EnablePprof bool
 	// ExtensiveMetrics adds histograms of call latencies.

@@ -13,6 +13,7 @@ import (
 
 	"bowline/internal/certs"
 	"bowline/internal/httpapi"
+	"bowline/internal/httpapi/v2http"
 	"bowline/internal/rpc"
 
 	"go.uber.org/zap"
@@ -161,7 +162,11 @@ const (
 
 // clientBounds are those of requests of clients. In JSON a request takes more room.
 func (c *Config) clientBounds() httpapi.Bounds {
-	return httpapi.Bounds{Body: 2 * int64(c.MaxRequestBytes+rpc.MessageOverhead), Arrival: bodyTimeout, Departure: readerTimeout}
+	body := 2 * int64(c.MaxRequestBytes+rpc.MessageOverhead)
+	if c.EnableV2 {
+		body = max(body, v2http.MaxBody)
+	}
+	return httpapi.Bounds{Body: body, Arrival: bodyTimeout, Departure: readerTimeout}
 }
 
 func (f *front) goHTTP(m *Member, l net.Listener, s *http.Server) {

@@ -60,6 +60,9 @@ type Member struct {
 
 	states *states
 
+	v2Stop  v2Stop
+	entries entryTraffic
+
 	metrics  *walMetrics
 	started  time.Time
 	attached chan struct{} // closed when the server knows the node
@@ -347,7 +350,7 @@ func (m *Member) startNode(recovered wal.Recovered) error {
 	m.node, err = node.Start(node.Config{
 		ID: m.id.memberID, Log: m.wal, Recovered: recovered, Applied: applied, ConfState: m.fsm.Members().ConfState(),
 		TickInterval: m.cfg.Tick, ElectionTicks: m.cfg.ElectionTicks, HeartbeatTicks: m.cfg.HeartbeatTicks,
-		PreVote: m.cfg.PreVote, Apply: applier{m}, Send: m.transport.Send, Snapshots: m.states, Logger: m.log.Named("raft"), OnFatal: m.fail,
+		PreVote: m.cfg.PreVote, Apply: applier{m}, Send: m.send, Snapshots: m.states, Logger: m.log.Named("raft"), OnFatal: m.fail,
 	})
 	return err
 }

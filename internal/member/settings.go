@@ -38,6 +38,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		UrgentRevocations: c.Features.PriorityRequest,
 		CORS:              c.HTTP.CORS, HostWhitelist: c.HTTP.HostWhitelist,
 		AuthToken: c.Auth.Token, TokenTTL: c.Auth.TokenTTL, BcryptCost: c.Auth.BcryptCost, RevokeWatches: c.Auth.RevokeWatches,
+		EnableV2: c.V2.Enabled, FormerAnswers: c.V2.Said,
 		EnablePprof: c.Metrics.Pprof, ExtensiveMetrics: c.Metrics.Extensive,
 		SlowRequest: c.Warn.Unary, SlowApply: c.Warn.Apply, Gates: c.Features.Gates(),
 		Logger: log,
