@@ -114,7 +114,9 @@ func (l *life) die(why string, cfg vfs.CrashCloneCfg) {
 	if l.endpoint != nil {
 		l.endpoint.Stop()
 	}
+	l.disk.names.Lock()
 	l.left = l.mem.CrashClone(cfg)
+	l.disk.names.Unlock()
 	l.cancel()
 	close(l.dead)
 	l.w.note("member %s: %s", l.member.name, why)
