@@ -23,7 +23,7 @@ const (
 func (p *parser) check() error {
 	for _, rule := range []func() error{
 		p.checkLog, p.checkURLs, p.checkBootstrap, p.checkRaft, p.checkAdvertised, p.deriveCompaction, p.checkTracing,
-		p.checkGates, p.checkHashes, p.deriveTLS, p.checkCertificates,
+		p.checkGates, p.checkHashes, p.deriveTLS, p.checkCertificates, p.checkBackup,
 	} {
 		if err := rule(); err != nil {
 			return err
@@ -229,4 +229,12 @@ func (p *parser) advise() {
 	if d.PeerTLS.Auto && d.PeerTLS.CertFile != "" {
 		p.warn("ignoring peer auto TLS since certs given")
 	}
+}
+
+func (p *parser) checkBackup() error {
+	b := &p.draft.Backup
+	if b.Interval < 0 || b.CheckpointEvery < 0 || b.Retention < 0 || b.BytesPerSecond < 0 {
+		return errors.New("--backup-interval, --backup-checkpoint-interval, --backup-retention and --backup-bandwidth must not be negative")
+	}
+	return nil
 }

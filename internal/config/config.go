@@ -30,6 +30,7 @@ type Config struct {
 	Watch      Watch
 	Warn       Warn
 	V2         V2
+	Backup     Backup
 	Features   Features
 	Unsafe     Unsafe
 }
@@ -246,6 +247,16 @@ type Watch struct {
 type Warn struct {
 	Unary time.Duration
 	Apply time.Duration
+}
+
+// Backup is about the archive that a member keeps of itself. Place is empty if it keeps
+// none; Retention is 0 for keeping all, BytesPerSecond for sending as fast as it goes.
+type Backup struct {
+	Place           string
+	Interval        time.Duration
+	CheckpointEvery time.Duration
+	Retention       time.Duration
+	BytesPerSecond  int64
 }
 
 // V2 is about the old API.

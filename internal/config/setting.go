@@ -16,6 +16,7 @@ const (
 	groupLogging    group = "Logging"
 	groupTracing    group = "Distributed tracing"
 	groupFeatures   group = "Features"
+	groupBackup     group = "Backup"
 	groupUnsafe     group = "Unsafe feature"
 	// groupFormer holds what only former versions of etcd had, and groupIgnored what
 	// even they ignored.
@@ -26,7 +27,7 @@ const (
 func groups() []group {
 	return []group{
 		groupMember, groupClustering, groupSecurity, groupAuth, groupProfiling, groupLogging,
-		groupTracing, groupFeatures, groupFormer, groupUnsafe,
+		groupTracing, groupFeatures, groupBackup, groupFormer, groupUnsafe,
 	}
 }
 
@@ -86,7 +87,7 @@ func table() []setting {
 	var all []setting
 	for _, rows := range [][]setting{
 		generalRows(), memberRows(), storageRows(), clusteringRows(), discoveryRows(), securityRows(), authRows(),
-		observationRows(), featureRows(), formerRows(), unsafeRows(), ignoredRows(),
+		observationRows(), featureRows(), backupRows(), formerRows(), unsafeRows(), ignoredRows(),
 	} {
 		all = append(all, rows...)
 	}

@@ -32,7 +32,10 @@ type RestoreOptions struct {
 	Name    string
 	Members []cluster.Member
 	// Bump raises the revision, and marks what is below as compacted.
-	Bump     int64
+	Bump int64
+	// Replay, if there is one, is given the snapshot's state, as its own cluster had it,
+	// and may apply entries to it. It does not go with Bump.
+	Replay   func(context.Context, *engine.Engine) error
 	Progress func(Progress)
 	// Timeout is how long a member's directory that is in use is waited for; 0 is for ever.
 	Timeout time.Duration
@@ -141,8 +144,10 @@ func (o *RestoreOptions) build(ctx context.Context, db *database, dir string, r 
 	if err != nil {
 		return err
 	}
-	records.Members = cluster.NewView(o.Members, nil)
-	records.Position = fsm.Position{Index: uint64(len(o.Members)), Term: 1}
+	first := fsm.Position{Index: uint64(len(o.Members)), Term: 1}
+	if o.Replay == nil {
+		records.Members, records.Position = cluster.NewView(o.Members, nil), first
+	}
 	stats, rev, err := writeEngine(ctx, db, records, filepath.Join(dir, engine.DirName), importOptions{
 		dir: dir, bump: o.Bump, progress: o.Progress,
 	}, engine.Options{Logger: o.Logger.Named("engine")})
@@ -150,7 +155,33 @@ func (o *RestoreOptions) build(ctx context.Context, db *database, dir string, r 
 		return err
 	}
 	r.Revision, r.Versions, r.Keys = rev, stats.Versions, stats.Keys
+	if o.Replay != nil {
+		if err := o.replay(ctx, filepath.Join(dir, engine.DirName), first, r); err != nil {
+			return err
+		}
+	}
 	return writeLayout(dir)
+}
+
+// replay has the snapshot's state brought further, and makes it that of the new cluster.
+func (o *RestoreOptions) replay(ctx context.Context, dir string, first fsm.Position, r *Restored) (err error) {
+	e, err := engine.Open(dir, engine.Options{Logger: o.Logger.Named("engine"), OnFatal: func(error) {}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	if err := o.Replay(ctx, e); err != nil {
+		return err
+	}
+	if err := fsm.Refound(e, o.Members, first); err != nil {
+		return err
+	}
+	f, err := fsm.Open(fsm.Config{Engine: e})
+	if err != nil {
+		return err
+	}
+	r.Revision, r.Keys = f.Store().Revision(), int64(f.Store().Keys())
+	return f.Check(ctx)
 }
 
 // writeEngine makes an engine of a database and closes it, everything being on disk.

@@ -15,6 +15,7 @@ import (
 // it down in another form. Close it.
 type Export struct {
 	Position Position
+	Revision int64
 	// Keys holds the key space as it was; read it with mvcc.EachVersion.
 	Keys *engine.Snapshot
 	// Scheduled and Finished are the compaction marks, -1 where there is none.
@@ -36,7 +37,7 @@ func (f *FSM) Export() *Export {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x := &Export{
-		Position: f.position, Keys: f.engine.NewSnapshot(), Leases: slices.Collect(f.leases.All()),
+		Position: f.position, Revision: f.store.Revision(), Keys: f.engine.NewSnapshot(), Leases: slices.Collect(f.leases.All()),
 		Members: f.Members(), Alarms: f.Alarms(), ClusterVersion: f.ClusterVersion(), Downgrade: f.Downgrade(),
 	}
 	x.Scheduled, x.Finished = f.store.CompactionMarks()

@@ -11,7 +11,7 @@ var layers = [][]string{
 	{"cmd/etcd"},
 	{"embed"},
 	{"internal/member"},
-	{"internal/rpc", "internal/httpapi", "internal/httpapi/v2http", "internal/transfer"},
+	{"internal/rpc", "internal/httpapi", "internal/httpapi/v2http", "internal/transfer", "internal/archive"},
 	{"internal/server", "internal/exchange"},
 	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers", "internal/discovery"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},
@@ -27,7 +27,7 @@ var others = map[string][]string{
 	"internal/cli":       {},
 	"internal/cli/ctl":   {"internal/cli", "internal/cli/utl"},
 	"internal/cli/ctlv2": {"internal/cli"},
-	"internal/cli/utl":   {"internal/cli", "internal/config", "internal/exchange", "internal/fsm", "internal/mvcc", "internal/engine", "internal/wal", "internal/cluster"},
+	"internal/cli/utl":   {"internal/cli", "internal/config", "internal/archive", "internal/exchange", "internal/fsm", "internal/mvcc", "internal/engine", "internal/wal", "internal/cluster"},
 	"internal/lint":      {},
 	"internal/sim":       {}, // tests alone, which see the whole house
 	"internal/testkit":   {},

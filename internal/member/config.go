@@ -109,6 +109,9 @@ type Config struct {
 	// SlowRequest and SlowApply are from when a request is worth a warning.
 	SlowRequest, SlowApply time.Duration
 
+	// Backup is about the archive that this member keeps of itself.
+	Backup config.Backup
+
 	// CacheBytes, MemTableBytes and HotBytes size the engine's block cache and
 	// memtables and the cache of newest versions; 0 means the default.
 	CacheBytes, MemTableBytes, HotBytes int64

@@ -1,6 +1,9 @@
 package member
 
 import (
+	"sync/atomic"
+
+	"bowline/internal/archive"
 	"bowline/internal/tally"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,6 +107,16 @@ var figures = []figure{
 	{"etcd_debugging_auth_revision", "The revision of users and roles.", gauge,
 		func(s *sight) float64 { return float64(s.fsm.AuthRevision()) }},
 
+	{"bowline_archive_index", "Last entry that is archived, 0 without an archive.", gauge,
+		func(s *sight) float64 { return s.archived(func(a *archive.Stats) *atomic.Int64 { return &a.Archived }) }},
+	{"bowline_archive_until_seconds", "Time, in Unix seconds, up to which everything is archived.", gauge,
+		func(s *sight) float64 { return s.archived(func(a *archive.Stats) *atomic.Int64 { return &a.Until }) }},
+	{"bowline_archive_pieces_total", "Pieces that were archived.", counter,
+		func(s *sight) float64 { return s.archived(func(a *archive.Stats) *atomic.Int64 { return &a.Pieces }) }},
+	{"bowline_archive_bytes_total", "Bytes that were archived.", counter,
+		func(s *sight) float64 { return s.archived(func(a *archive.Stats) *atomic.Int64 { return &a.Bytes }) }},
+	{"bowline_archive_failures_total", "Failed attempts to archive.", counter,
+		func(s *sight) float64 { return s.archived(func(a *archive.Stats) *atomic.Int64 { return &a.Failures }) }},
 	{"bowline_engine_flushes_total", "Flushes of memtables to disk.", counter,
 		func(s *sight) float64 { return float64(s.figures.Flushes) }},
 	{"bowline_engine_compactions_total", "Rewrites of the engine's files.", counter,

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bowline/internal/archive"
 	"bowline/internal/auth"
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
@@ -60,6 +61,8 @@ type Member struct {
 	removalTimer *time.Timer
 
 	states *states
+	// archiver is nil if no archive is kept.
+	archiver *archive.Archiver
 
 	v2Stop  v2Stop
 	entries entryTraffic
@@ -182,6 +185,9 @@ func (m *Member) start(ctx context.Context) error {
 	close(m.attached)
 	m.fsm.Start()
 	m.goRun(func() { m.server.Run(run) })
+	if err := m.startArchive(run); err != nil {
+		return err
+	}
 	m.goRun(func() { m.keepHouse(run) })
 	m.serveEarly()
 	if m.cfg.HurryElection {

@@ -1,0 +1,137 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"bowline/internal/exchange"
+
+	"go.uber.org/zap"
+)
+
+// checkpoint is what came of writing one.
+type checkpoint struct {
+	header header
+	bytes  int64
+	began  time.Time
+	err    error
+}
+
+// temporaryPrefix begins the names of directories below TempDir.
+const temporaryPrefix = "snapshot-archive-"
+
+// beginCheckpoint captures the state, and writes it while the log goes on to be archived.
+func (a *Archiver) beginCheckpoint(ctx context.Context, now time.Time) {
+	x := a.cfg.Source.Export()
+	c := &checkpoint{began: now, header: header{ClusterID: a.cfg.Identity.ClusterID, Last: x.Position.Index, Term: x.Position.Term,
+		Moments: []Moment{{Index: x.Position.Index, Revision: x.Revision, Time: now.UTC().Round(0)}}}}
+	a.checkpointed = now
+	done := make(chan *checkpoint, 1)
+	a.checkpoints = done
+	write := func(dir string) error {
+		f, err := exchange.WriteSnapshot(ctx, dir, x)
+		if err = errors.Join(err, x.Close()); err != nil {
+			return err
+		}
+		defer f.Close()
+		return a.putCheckpoint(ctx, dir, c, f)
+	}
+	go func() {
+		dir, err := os.MkdirTemp(a.cfg.TempDir, temporaryPrefix)
+		if err == nil {
+			err = errors.Join(write(dir), os.RemoveAll(dir))
+		} else {
+			err = errors.Join(err, x.Close())
+		}
+		c.err = err
+		done <- c
+	}()
+}
+
+// putCheckpoint makes a piece of a snapshot file and puts it away.
+func (a *Archiver) putCheckpoint(ctx context.Context, dir string, c *checkpoint, snapshot io.Reader) (err error) {
+	f, err := os.Create(filepath.Join(dir, "piece"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	p, err := newPieceWriter(f, &c.header)
+	if err != nil {
+		return err
+	}
+	if _, err := io.CopyBuffer(p, struct{ io.Reader }{contextReader{ctx, snapshot}}, make([]byte, chunkBytes)); err != nil {
+		return err
+	}
+	if err := p.end(); err != nil {
+		return err
+	}
+	if c.bytes, err = f.Seek(0, io.SeekCurrent); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	name := c.header.name()
+	if err := a.cfg.Store.Put(ctx, name, a.pace.reader(ctx, f), c.bytes); err != nil {
+		return fmt.Errorf("put %s: %w", name, err)
+	}
+	return nil
+}
+
+// took notes that a checkpoint has been written, or has not.
+func (a *Archiver) took(ctx context.Context, c *checkpoint) {
+	log := a.cfg.Logger.With(zap.Stringer("archive", a.cfg.Store), zap.Uint64("index", c.header.Last))
+	if c.err != nil {
+		a.stats.Failures.Add(1)
+		a.checkpointed = a.now.Add(retryAfter - a.cfg.CheckpointEvery)
+		log.Warn("cannot archive a checkpoint; trying again", zap.Error(c.err))
+		return
+	}
+	a.stats.Pieces.Add(1)
+	a.stats.Bytes.Add(c.bytes)
+	log.Info("archived a checkpoint", zap.Int64("revision", c.header.Moments[0].Revision), zap.Int64("bytes", c.bytes), zap.Duration("took", time.Since(c.began)))
+	if err := a.forget(ctx, a.now); err != nil {
+		log.Warn("cannot remove what the archive need not keep", zap.Error(err))
+	}
+}
+
+// forget removes what only moments before the retention need. What would begin the way
+// to such a moment goes first, so that nothing that is left misses a piece.
+func (a *Archiver) forget(ctx context.Context, now time.Time) error {
+	if a.cfg.Retention <= 0 {
+		return nil
+	}
+	names, err := a.cfg.Store.List(ctx)
+	if err != nil {
+		return err
+	}
+	c := parseNames(names)
+	oldest := -1 // checkpoint that is needed
+	for i, p := range c.checkpoints {
+		if now.Sub(p.moment.Time) >= a.cfg.Retention {
+			oldest = i
+		}
+	}
+	if oldest <= 0 {
+		return nil
+	}
+	for _, p := range c.checkpoints[:oldest] {
+		if err := a.cfg.Store.Remove(ctx, p.name); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.logs {
+		if p.last > c.checkpoints[oldest].last {
+			continue
+		}
+		if err := a.cfg.Store.Remove(ctx, p.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Store is where an archive is kept.
+type Store interface {
+	// List returns the names of what has been put, in no order.
+	List(ctx context.Context) ([]string, error)
+	// Put stores size bytes under a name, replacing what is there. When it returns
+	// nil they are safe; until then the name is as it was.
+	Put(ctx context.Context, name string, r io.Reader, size int64) error
+	// Open reads what was put under a name. The error is os.ErrNotExist if nothing was.
+	Open(ctx context.Context, name string) (io.ReadCloser, error)
+	Remove(ctx context.Context, name string) error
+	// String is how errors call it.
+	String() string
+}
+
+// Open finds the store that a text names: a directory. An archive need not be there yet.
+func Open(place string) (Store, error) {
+	if place == "" {
+		return nil, errors.New("the archive's place is empty")
+	}
+	return directory{filepath.Clean(place)}, nil
+}
+
+// unfinished begins the names of files that are being written.
+const unfinished = ".unfinished-"
+
+type directory struct{ path string }
+
+func (d directory) String() string { return d.path }
+
+func (d directory) List(context.Context) ([]string, error) {
+	all, err := os.ReadDir(d.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range all {
+		if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), unfinished) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+func (d directory) Put(ctx context.Context, name string, r io.Reader, size int64) (err error) {
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		return err
+	}
+	// Named after the piece, so that the next attempt replaces what a crash has left.
+	temporary := filepath.Join(d.path, unfinished+name)
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(f, contextReader{ctx, r})
+	if err == nil && n != size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temporary, filepath.Join(d.path, name))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	return d.sync()
+}
+
+func (d directory) sync() error {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (d directory) Open(_ context.Context, name string) (io.ReadCloser, error) {
+	return os.Open(filepath.Join(d.path, name))
+}
+
+func (d directory) Remove(_ context.Context, name string) error {
+	return os.Remove(filepath.Join(d.path, name))
+}
+
+// tidy removes what a crash has left of pieces that were being written.
+func (d directory) tidy() error {
+	left, err := filepath.Glob(filepath.Join(d.path, unfinished+"*"))
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// contextReader stops reading when its context ends.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r contextReader) Read(b []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(b)
+}
