@@ -218,7 +218,12 @@ func (y *replay) compare(p *pieceReader) error {
 		}
 	}
 	if y.plan.target.Time.IsZero() {
-		y.at = Moment{Index: at.Index, Revision: rev, Time: p.header.Moments[len(p.header.Moments)-1].Time}
+		y.at.Index, y.at.Revision = at.Index, rev
+		for _, m := range p.header.Moments {
+			if y.at.Time = m.Time; m.Index >= at.Index {
+				break
+			}
+		}
 	}
 	return nil
 }

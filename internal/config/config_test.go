@@ -208,6 +208,7 @@ func settingValues() map[string]settingValue {
 		"compaction-sleep-interval": d, "watch-progress-notify-interval": d, "downgrade-check-time": d, "max-learners": i,
 		"bootstrap-defrag-threshold-megabytes": u, "experimental-enable-v2v3": s,
 		"force-new-cluster": b, "unsafe-no-fsync": b,
+		"backup-to": s, "backup-interval": d, "backup-checkpoint-interval": d, "backup-retention": d, "backup-bandwidth": i,
 	}
 	for _, row := range formerRows() {
 		if row.gate != "" {

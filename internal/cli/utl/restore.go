@@ -27,16 +27,21 @@ type Restore struct {
 
 // AddFlags declares the command's flags.
 func (o *Restore) AddFlags(fs *pflag.FlagSet) {
+	o.addTarget(fs)
+	fs.BoolVar(&o.skipHash, "skip-hash-check", false, "take a file whose checksum is wrong, or that has none because it is from a data directory")
+	fs.Uint64Var(&o.bump, "bump-revision", 0, "raise the revision by so much, so that it never goes back for clients")
+	fs.BoolVar(&o.markCompacted, "mark-compacted", false, "mark all before the raised revision as compacted (goes with --bump-revision)")
+	fs.Uint64Var(&o.memoryMap, "initial-memory-map-size", 10<<30, "without effect: nothing is mapped into memory")
+}
+
+// addTarget declares the flags that say what is made.
+func (o *Restore) addTarget(fs *pflag.FlagSet) {
 	fs.StringVar(&o.dataDir, "data-dir", "", "data directory to make (default: NAME.etcd)")
 	fs.StringVar(&o.walDir, "wal-dir", "", "directory for the log, which must not exist (default: below the data directory)")
 	fs.StringVar(&o.name, "name", "default", "name of the member that the directory is for")
 	fs.StringVar(&o.cluster, "initial-cluster", "default=http://localhost:2380", "all members of the new cluster, with their peer URLs")
 	fs.StringVar(&o.token, "initial-cluster-token", "etcd-cluster", "token of the new cluster, the same for all members")
 	fs.StringVar(&o.peerURLs, "initial-advertise-peer-urls", "http://localhost:2380", "peer URLs of this member, as in --initial-cluster")
-	fs.BoolVar(&o.skipHash, "skip-hash-check", false, "take a file whose checksum is wrong, or that has none because it is from a data directory")
-	fs.Uint64Var(&o.bump, "bump-revision", 0, "raise the revision by so much, so that it never goes back for clients")
-	fs.BoolVar(&o.markCompacted, "mark-compacted", false, "mark all before the raised revision as compacted (goes with --bump-revision)")
-	fs.Uint64Var(&o.memoryMap, "initial-memory-map-size", 10<<30, "without effect: nothing is mapped into memory")
 }
 
 // RestoreUse is how the command is called.
@@ -68,10 +73,7 @@ func (o *Restore) Run(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	dataDir := o.dataDir
-	if dataDir == "" {
-		dataDir = o.name + ".etcd"
-	}
+	dataDir := o.dir()
 	log := newLogger(env.Err)
 	bar := newProgress(env.Err)
 	defer bar.finish()
@@ -95,6 +97,14 @@ func (o *Restore) Run(ctx context.Context, env *Env, args []string) error {
 	}
 	log.Info("restored snapshot", append(fields, zap.Int64("revision", r.Revision), zap.Int64("keys", r.Keys))...)
 	return nil
+}
+
+// dir is the directory to make.
+func (o *Restore) dir() string {
+	if o.dataDir == "" {
+		return o.name + ".etcd"
+	}
+	return o.dataDir
 }
 
 // initial reads and checks the new cluster.

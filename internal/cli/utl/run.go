@@ -98,7 +98,7 @@ func newRoot(env *Env) *cobra.Command {
 	}
 	snapshot := &cobra.Command{Use: "snapshot", Short: "Reads and restores snapshots"}
 	snapshot.AddCommand(newRestore(env), newStatus(env))
-	root.AddCommand(snapshot, newCheck(env), newShow(env), newDefrag(env), newHashKV(env), newMigrate(env), newVersion(env), newCompletion(env))
+	root.AddCommand(snapshot, newRestoreMoment(env), newBackup(env), newCheck(env), newShow(env), newDefrag(env), newHashKV(env), newMigrate(env), newVersion(env), newCompletion(env))
 	return root
 }
 
