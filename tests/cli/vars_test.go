@@ -15,6 +15,7 @@ var kinds = map[string]string{
 	"rev":                `\d+`,
 	"raft_term":          `\d+`,
 	"raft_index":         `\d+`,
+	"index":              `\d+`,
 	"bytes":              `\d+`,
 	"hash":               `\d+`,
 	"percent":            `\d+%`,

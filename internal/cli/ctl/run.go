@@ -19,13 +19,11 @@ var v2Commands = []string{
 	"rm", "rmdir", "set", "setdir", "update", "updatedir",
 }
 
-// Run executes one command line, without the program's name, and returns the
-// exit status.
+// Run executes one command line of API v3, without the program's name, and returns
+// the exit status. ETCDCTL_API=2 is package ctlv2's.
 func Run(ctx context.Context, env *Env, args []string) int {
 	switch api := env.getenv("ETCDCTL_API"); api {
 	case "", "3":
-	case "2":
-		return cli.Report(env.Err, errors.New("ETCDCTL_API=2: the API v2 mode of etcdctl is not part of this build yet"))
 	default:
 		fmt.Fprintln(env.Err, "unsupported API version", api)
 		return cli.ExitFailure
