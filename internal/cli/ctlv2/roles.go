@@ -44,7 +44,11 @@ func roleAdd(s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.json(http.MethodPut, rolePath(name), role{Role: name, Permissions: new(permissions)}, nil); err != nil {
+	err = c.json(http.MethodPut, rolePath(name), role{Role: name, Permissions: new(permissions)}, nil)
+	if there := fmt.Sprintf("Role %s already exists", name); err != nil && err.Error() == "auth: "+there+"." {
+		return bareText(there)
+	}
+	if err != nil {
 		return bare(err)
 	}
 	fmt.Fprintf(s.env.Out, "Role %s created\n", name)
