@@ -52,10 +52,11 @@ const (
 	sampleEvery = 100 * time.Millisecond
 	// retryAfter is the pause after a failure.
 	retryAfter = 5 * time.Second
-	// pieceBytes and pieceEntries are from when a piece of the log is put away before
-	// its time.
-	pieceBytes   = 4 << 20
-	pieceEntries = 10_000
+	// maxPieceBytes bounds a piece of the log, if that takes no longer than a second to
+	// send, and pieceEntries is from when one is put away before its time.
+	maxPieceBytes = 4 << 20
+	minPieceBytes = 64 << 10
+	pieceEntries  = 10_000
 	// maxMoments bounds those of a piece.
 	maxMoments = 4096
 	// heldBytes is how long the log may become because the archive is behind. Beyond it
@@ -67,8 +68,9 @@ const (
 
 // Archiver keeps an archive up with a member.
 type Archiver struct {
-	cfg  Config
-	pace pace
+	cfg        Config
+	pace       pace
+	pieceBytes int
 
 	ready   bool
 	last    fsm.Position // of what is archived
@@ -107,7 +109,11 @@ func New(cfg Config) *Archiver {
 	if cfg.Retention > 0 {
 		cfg.CheckpointEvery = min(cfg.CheckpointEvery, cfg.Retention)
 	}
-	return &Archiver{cfg: cfg, pace: pace{perSecond: cfg.BytesPerSecond}, release: func() {}}
+	size := int64(maxPieceBytes)
+	if cfg.BytesPerSecond > 0 {
+		size = min(size, max(minPieceBytes, cfg.BytesPerSecond))
+	}
+	return &Archiver{cfg: cfg, pieceBytes: int(size), pace: pace{perSecond: cfg.BytesPerSecond}, release: func() {}}
 }
 
 // Run archives until ctx ends, and then what is left if that is soon done. Failures

@@ -25,6 +25,9 @@ type Identity struct {
 
 const identityVersion = 1
 
+// identitySum is the line behind an identity's.
+func identitySum(text []byte) string { return fmt.Sprintf("%08x\n", castagnoli(nil, text)) }
+
 // readIdentity returns os.ErrNotExist if there is no archive.
 func readIdentity(ctx context.Context, s Store) (id Identity, err error) {
 	f, err := s.Open(ctx, identityName)
@@ -37,7 +40,11 @@ func readIdentity(ctx context.Context, s Store) (id Identity, err error) {
 	if err != nil {
 		return id, fmt.Errorf("read %s of %s: %w", identityName, s, err)
 	}
-	if err := json.Unmarshal(text, &id); err != nil {
+	body, sum, _ := bytes.Cut(text, []byte("\n"))
+	if string(sum) != identitySum(body) {
+		return id, &DamageError{Piece: identityName, Reason: "the checksum in its second line is wrong"}
+	}
+	if err := json.Unmarshal(body, &id); err != nil {
 		return id, &DamageError{Piece: identityName, Reason: err.Error()}
 	}
 	if id.Version != identityVersion {
@@ -62,6 +69,7 @@ func claim(ctx context.Context, s Store, id Identity) error {
 		if err != nil {
 			return err
 		}
+		text = append(append(text, '\n'), identitySum(text)...)
 		return s.Put(ctx, identityName, bytes.NewReader(text), int64(len(text)))
 	}
 	if err != nil {

@@ -56,8 +56,8 @@ func (a *Archiver) putLog(ctx context.Context) error {
 func (a *Archiver) take() ([]*raftpb.Entry, error) {
 	var entries []*raftpb.Entry
 	size := 0
-	for next := a.last.Index + 1; next <= a.seen && size < pieceBytes; {
-		more, err := a.cfg.Source.Entries(next, a.seen+1, pieceBytes)
+	for next := a.last.Index + 1; next <= a.seen && size < a.pieceBytes; {
+		more, err := a.cfg.Source.Entries(next, a.seen+1, uint64(a.pieceBytes-size))
 		if err != nil {
 			return nil, fmt.Errorf("read the log at entry %d: %w", next, err)
 		}

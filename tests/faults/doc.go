@@ -5,6 +5,8 @@
 //     miss and repeat nothing, and an offline check of the directory is clean.
 //   - Bits flipped and tails torn in every class of file: reported with the file,
 //     never served.
+//   - Killed while it archives (TestArchiveOfAKilledMember): what was put away is
+//     restored.
 //   - Directories that are not its own, no room on the disk, requests over the
 //     limits, and more connections and watches than anybody should open: a clear
 //     error or bounded memory.
