@@ -47,10 +47,6 @@ func (s *Server) setDowngrade(ctx context.Context, set *membershippb.DowngradeIn
 		if _, err := s.propose(ctx, message(&pb.InternalRaftRequest{DowngradeInfoSet: set})); err != nil {
 			return nil, err
 		}
-		select {
-		case s.checkVersions <- struct{}{}: // if this member leads, the version follows at once
-		default:
-		}
 	}
 	return &pb.DowngradeResponse{Header: s.header(s.store.Revision()), Version: current.String()}, nil
 }
@@ -66,10 +62,13 @@ func (s *Server) checkDowngrade(ctx context.Context, version string) (current, t
 	if current, err = clusterMinor(s.fsm.ClusterVersion()); err != nil {
 		return current, target, err
 	}
-	if target.Major != current.Major || target.Minor != current.Minor-1 {
+	// The leader lowers the version some time after the downgrade has begun: until it has,
+	// other targets are judged first, as in etcd, and the one that was given never is wrong.
+	d := s.fsm.Downgrade()
+	switch again := d.Enabled && d.Target == target.full(); {
+	case !again && (target.Major != current.Major || target.Minor != current.Minor-1):
 		return current, target, ErrInvalidTarget
-	}
-	if s.fsm.Downgrade().Enabled {
+	case d.Enabled:
 		return current, target, ErrDowngraded
 	}
 	return current, target, nil
