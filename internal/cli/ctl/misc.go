@@ -47,12 +47,6 @@ func (options) run(_ context.Context, env *Env, _ []string) error {
 
 // newCompletion writes the scripts that complete command lines in a shell.
 func newCompletion(env *Env) *cobra.Command {
-	write := map[string]func(root *cobra.Command) error{
-		"bash":       func(root *cobra.Command) error { return root.GenBashCompletionV2(env.Out, true) },
-		"zsh":        func(root *cobra.Command) error { return root.GenZshCompletion(env.Out) },
-		"fish":       func(root *cobra.Command) error { return root.GenFishCompletion(env.Out, true) },
-		"powershell": func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(env.Out) },
-	}
 	return &cobra.Command{
 		Use:   "completion [bash|zsh|fish|powershell]",
 		Short: "Writes a completion script for a shell",
@@ -63,7 +57,7 @@ zsh:         etcdctl completion zsh > "${fpath[1]}/_etcdctl"
 fish:        etcdctl completion fish | source
 powershell:  etcdctl completion powershell | Out-String | Invoke-Expression`,
 		DisableFlagsInUseLine: true,
-		ValidArgs:             []string{"bash", "zsh", "fish", "powershell"},
+		ValidArgs:             cli.Shells(),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)(cmd, args); err != nil {
 				return &usageError{err}
@@ -71,7 +65,7 @@ powershell:  etcdctl completion powershell | Out-String | Invoke-Expression`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := write[args[0]](cmd.Root()); err != nil {
+			if err := cli.WriteCompletion(cmd.Root(), args[0], env.Out); err != nil {
 				return &runError{err}
 			}
 			return nil

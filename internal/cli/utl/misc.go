@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"bowline/internal/cli"
+
 	"github.com/spf13/cobra"
 )
 
@@ -24,20 +26,14 @@ func newVersion(env *Env) *cobra.Command {
 
 // newCompletion writes the scripts that complete command lines in a shell.
 func newCompletion(env *Env) *cobra.Command {
-	write := map[string]func(root *cobra.Command) error{
-		"bash":       func(root *cobra.Command) error { return root.GenBashCompletionV2(env.Out, true) },
-		"zsh":        func(root *cobra.Command) error { return root.GenZshCompletion(env.Out) },
-		"fish":       func(root *cobra.Command) error { return root.GenFishCompletion(env.Out, true) },
-		"powershell": func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(env.Out) },
-	}
 	return &cobra.Command{
 		Use:                   "completion [bash|zsh|fish|powershell]",
 		Short:                 "Writes a completion script for a shell",
 		DisableFlagsInUseLine: true,
-		ValidArgs:             []string{"bash", "zsh", "fish", "powershell"},
+		ValidArgs:             cli.Shells(),
 		Args:                  cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := write[args[0]](cmd.Root()); err != nil {
+			if err := cli.WriteCompletion(cmd.Root(), args[0], env.Out); err != nil {
 				return &runError{err}
 			}
 			return nil
