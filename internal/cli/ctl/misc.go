@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"bowline/internal/cli"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
