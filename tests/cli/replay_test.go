@@ -15,6 +15,7 @@ import (
 // recordings says for every file of testdata whether it runs: an empty text, or
 // what it waits for.
 var recordings = map[string]string{
+	"own_diff":                "",
 	"own_member_auto_promote": "",
 	"own_member_replace":      "",
 	"v3_alarm":                "",
