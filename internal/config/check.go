@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ const (
 func (p *parser) check() error {
 	for _, rule := range []func() error{
 		p.checkLog, p.checkURLs, p.checkBootstrap, p.checkRaft, p.checkAdvertised, p.deriveCompaction, p.checkTracing,
-		p.checkGates, p.checkHashes, p.deriveTLS, p.checkCertificates, p.checkBackup,
+		p.checkLimits, p.checkGates, p.checkHashes, p.deriveTLS, p.checkCertificates, p.checkBackup,
 	} {
 		if err := rule(); err != nil {
 			return err
@@ -147,6 +148,19 @@ func (p *parser) checkTracing() error {
 		return nil
 	}
 	return fmt.Errorf("distributed tracing configurition is not valid: (%w)", err)
+}
+
+func (p *parser) checkLimits() error {
+	d := &p.draft
+	if d.Audit.Path != "" && d.Audit.MaxSizeMB == 0 {
+		return errors.New("--audit-log-max-size must be >0 (set to 0)")
+	}
+	for name, n := range map[string]uint{"audit-log-max-size": d.Audit.MaxSizeMB, "audit-log-max-files": d.Audit.MaxFiles} {
+		if n > math.MaxInt32 {
+			return fmt.Errorf("--%s must be at most %d (set to %d)", name, math.MaxInt32, n)
+		}
+	}
+	return nil
 }
 
 func (p *parser) checkGates() error {

@@ -23,6 +23,7 @@ type Config struct {
 	PeerTLS    Certificates
 	TLS        TLS
 	Auth       Auth
+	Audit      Audit
 	Metrics    Metrics
 	Log        Log
 	Tracing    Tracing
@@ -122,6 +123,18 @@ type Limits struct {
 	MaxTxnOps            uint
 	MaxRequestBytes      uint
 	MaxConcurrentStreams uint32
+	// Memory is from when expensive requests are refused.
+	Memory Watermark
+	// UserRequestRate and UserByteRate bound what each user asks in a second; 0 is no
+	// bound.
+	UserRequestRate, UserByteRate uint
+}
+
+// Watermark is an amount of memory: Bytes, or Percent of what the process may have. Both
+// are 0 if there is none.
+type Watermark struct {
+	Bytes   int64
+	Percent int
 }
 
 // grpcOverhead is how much larger than a request a message of gRPC may be.
@@ -201,6 +214,14 @@ type Metrics struct {
 	Pprof bool
 	// Extensive adds the histogram of request durations.
 	Extensive bool
+}
+
+// Audit says where it is written down what clients do. It is not if Path is "".
+type Audit struct {
+	Path string
+	// MaxSizeMB is how long a file may become, and MaxFiles how many full ones are kept, 0
+	// for all.
+	MaxSizeMB, MaxFiles uint
 }
 
 // Log says where log lines go.

@@ -89,6 +89,21 @@ func memberRows() []setting {
 	}
 }
 
+func admissionRows() []setting {
+	return []setting{
+		{name: "memory-watermark", group: groupMember,
+			to: func(d *draft) value { return watermark{&d.Limits.Memory} },
+			help: "Memory in use from which expensive requests are refused, in bytes or in percent (80%) of what\n" +
+				"the machine or the control group has. Never if it is not set (not in etcd)."},
+		{name: "user-request-rate", group: groupMember, def: "0",
+			to:   func(d *draft) value { return unsigned(&d.Limits.UserRequestRate) },
+			help: "Most requests of each user in a second, root excepted (0 for no limit; not in etcd)."},
+		{name: "user-byte-rate", group: groupMember, def: "0",
+			to:   func(d *draft) value { return unsigned(&d.Limits.UserByteRate) },
+			help: "Most bytes of requests and answers of each user in a second, root excepted (0 for no limit; not in etcd)."},
+	}
+}
+
 func storageRows() []setting {
 	const noBolt = "the store is not bbolt"
 	return []setting{

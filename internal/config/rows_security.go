@@ -118,5 +118,14 @@ func authRows() []setting {
 		{name: "auth-watch-revocation", group: groupAuth, def: "false",
 			to:   func(d *draft) value { return boolean(&d.Auth.RevokeWatches) },
 			help: "End running watches whose user has lost the right to them (not in etcd)."},
+		{name: "audit-log", group: groupAuth,
+			to:   func(d *draft) value { return str(&d.Audit.Path) },
+			help: "File to which it is written down what each client does, as lines of JSON without values (not in etcd)."},
+		{name: "audit-log-max-size", group: groupAuth, def: "100",
+			to:   func(d *draft) value { return unsigned(&d.Audit.MaxSizeMB) },
+			help: "Size in MB from which that file is put aside."},
+		{name: "audit-log-max-files", group: groupAuth, def: "10",
+			to:   func(d *draft) value { return unsigned(&d.Audit.MaxFiles) },
+			help: "How many of the files put aside are kept (0 for all)."},
 	}
 }

@@ -86,7 +86,7 @@ func (s *setting) fileKey() string {
 func table() []setting {
 	var all []setting
 	for _, rows := range [][]setting{
-		generalRows(), memberRows(), storageRows(), clusteringRows(), discoveryRows(), securityRows(), authRows(),
+		generalRows(), memberRows(), admissionRows(), storageRows(), clusteringRows(), discoveryRows(), securityRows(), authRows(),
 		observationRows(), featureRows(), backupRows(), formerRows(), unsafeRows(), ignoredRows(),
 	} {
 		all = append(all, rows...)

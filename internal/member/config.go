@@ -98,6 +98,13 @@ type Config struct {
 	EnableV2, FormerAnswers bool
 	SetLogLevel             func(level string) bool
 
+	// Memory is from when expensive requests are refused; none is never. UserRequests and
+	// UserBytes bound what each user asks in a second; 0 is no bound.
+	Memory                  config.Watermark
+	UserRequests, UserBytes uint
+	// Audit says where it is written down what clients do.
+	Audit config.Audit
+
 	// EnablePprof serves /debug/pprof on the client port.
 	EnablePprof bool
 	// ExtensiveMetrics adds histograms of call latencies.

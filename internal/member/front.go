@@ -79,8 +79,8 @@ func (m *Member) serveEarly() {
 		MaxRequestBytes: m.cfg.MaxRequestBytes, MaxConcurrentStreams: m.cfg.MaxConcurrentStreams,
 		ElectionTimeout:  m.cfg.electionTimeout(),
 		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
-		RevokeWatches: m.cfg.RevokeWatches,
-		SlowRequest:   m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
+		RevokeWatches: m.cfg.RevokeWatches, Costs: m.costs, Audit: m.audit,
+		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	})
 	m.shown = metricsHandler(m.newRegistry(m.api, m.calls))
 	for _, p := range m.front.metrics {

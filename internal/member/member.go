@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bowline/internal/admission"
 	"bowline/internal/archive"
+	"bowline/internal/audit"
 	"bowline/internal/auth"
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
@@ -52,6 +54,9 @@ type Member struct {
 	calls   *rpc.Metrics // of clients' calls
 	shown   http.Handler // the metrics
 
+	memory    *admission.Memory // nil if it is not watched
+	costs     *admission.Costs  // nil if there is no limit
+	audit     *audit.Log        // nil if there is none
 	sides     sides
 	peerHTTP  *http.Client
 	transport *transport.Transport
@@ -147,6 +152,9 @@ func (m *Member) start(ctx context.Context) error {
 	if err := m.makeCertificates(); err != nil {
 		return err
 	}
+	if err := m.openLimits(); err != nil {
+		return err
+	}
 	m.peerHTTP = newPeerHTTP(&m.cfg, m.sides.peers)
 	if err := m.dir.clearSnapshots(); err != nil {
 		return err
@@ -189,6 +197,9 @@ func (m *Member) start(ctx context.Context) error {
 		return err
 	}
 	m.goRun(func() { m.keepHouse(run) })
+	if m.memory != nil {
+		m.goRun(func() { m.memory.Run(run) })
+	}
 	m.serveEarly()
 	if m.cfg.HurryElection {
 		m.goRun(func() { m.hurryElection(run) })
@@ -290,7 +301,7 @@ func (m *Member) serverConfig() server.Config {
 		AutoCompaction: m.cfg.AutoCompaction,
 		CorruptCheck:   m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
 		Credentials: rpc.Caller(m.cfg.ClientTLS.ClientCertAuth), Tokens: m.tokens, BcryptCost: m.cfg.BcryptCost,
-		UrgentRevocations: m.cfg.UrgentRevocations,
+		Memory: m.memory, UrgentRevocations: m.cfg.UrgentRevocations,
 	}
 	dir := m.dir.member
 	if usage, err := m.cfg.FS.GetDiskUsage(dir); err == nil {
@@ -406,7 +417,7 @@ func (m *Member) stop() error {
 	if m.fsm != nil {
 		m.fsm.Stop()
 	}
-	var errs []error
+	errs := []error{m.audit.Close()}
 	if m.engine != nil {
 		errs = append(errs, m.engine.Close())
 	}

@@ -75,6 +75,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s.collectPromotions(ch)
 	s.collectApplied(ch)
 	s.collectAlarms(ch)
+	s.collectCosts(ch)
 	collectDescriptors(ch)
 }
 

@@ -39,6 +39,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		CORS:              c.HTTP.CORS, HostWhitelist: c.HTTP.HostWhitelist,
 		AuthToken: c.Auth.Token, TokenTTL: c.Auth.TokenTTL, BcryptCost: c.Auth.BcryptCost, RevokeWatches: c.Auth.RevokeWatches,
 		EnableV2: c.V2.Enabled, FormerAnswers: c.V2.Said,
+		Memory: c.Limits.Memory, UserRequests: c.Limits.UserRequestRate, UserBytes: c.Limits.UserByteRate, Audit: c.Audit,
 		EnablePprof: c.Metrics.Pprof, ExtensiveMetrics: c.Metrics.Extensive,
 		Backup:      c.Backup,
 		SlowRequest: c.Warn.Unary, SlowApply: c.Warn.Apply, Gates: c.Features.Gates(),

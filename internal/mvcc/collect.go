@@ -21,6 +21,8 @@ type collector struct {
 	more     bool
 	toSort   []wire.KeyValue
 	sortRaws [][]byte
+	// toSortBytes is the size of sortRaws.
+	toSortBytes int
 }
 
 func newCollector(req *pb.RangeRequest, a *wire.Answer) *collector {
@@ -58,6 +60,7 @@ func (c *collector) add(raw []byte) error {
 		}
 		c.toSort = append(c.toSort, kv)
 		c.sortRaws = append(c.sortRaws, raw)
+		c.toSortBytes += len(raw)
 		return nil
 	}
 	c.emit(raw)

@@ -11,6 +11,8 @@ var (
 	// ErrAnswerTooLarge refuses a range whose answer no message can carry; a
 	// limit, or RangeStream, is the way.
 	ErrAnswerTooLarge = errors.New("grpc: trying to send message larger than max (2147483647)")
+	// ErrBounded refuses a range of a view that is Bounded.
+	ErrBounded = errors.New("mvcc: the answer is longer than the view is to give")
 )
 
 // ErrViewStale tells that a view of the newest revision was overtaken by a

@@ -123,6 +123,9 @@ func (v View) ReadTxn(ctx context.Context, txn *pb.TxnRequest) ([]byte, error) {
 			return nil, err
 		}
 		answer = appendOp(answer, tagOpRange, v.current, body)
+		if v.most > 0 {
+			v.most = max(1, v.most-len(body))
+		}
 	}
 	return answer, nil
 }

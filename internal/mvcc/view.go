@@ -29,6 +29,27 @@ type View struct {
 	// newest is the highest main revision that reads see: current, or one more
 	// inside a transaction that has already written.
 	newest int64
+	// most is how much a range may collect, 0 for what a message can carry.
+	most int
+}
+
+// Bounded is the view for ranges that collect at most so many bytes, and fail with
+// ErrBounded otherwise. What they walk over without collecting it does not count.
+func (v View) Bounded(bytes int) View {
+	v.most = bytes
+	return v
+}
+
+// Count is how many keys there are in a request's range at the view's revision.
+func (v View) Count(ctx context.Context, key, rangeEnd []byte) (int64, error) {
+	end, single, empty := rangeBounds(key, rangeEnd)
+	switch {
+	case empty:
+		return 0, nil
+	case single:
+		return 1, nil
+	}
+	return v.count(ctx, key, end, v.newest)
 }
 
 // View returns the key space as of the last published revision.
@@ -131,6 +152,9 @@ func (v View) rangeMany(ctx context.Context, req *pb.RangeRequest, end []byte, a
 		}
 		if a.Len() > math.MaxInt32 {
 			return false, ErrAnswerTooLarge
+		}
+		if v.most > 0 && a.Len()+c.toSortBytes > v.most {
+			return false, ErrBounded
 		}
 		return !c.enough(), nil
 	})

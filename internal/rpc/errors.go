@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"bowline/internal/admission"
 	access "bowline/internal/auth"
 	"bowline/internal/cluster"
 	"bowline/internal/fsm"
@@ -63,6 +64,9 @@ var errorCodes = []struct {
 	{access.ErrPasswordTooLong, codes.Unknown},
 	{access.ErrVerifyOnly, codes.Unknown},
 	{access.ErrBusy, codes.Unknown},
+	{admission.ErrMemoryShort, codes.ResourceExhausted},
+	{admission.ErrTooManyRequests, codes.ResourceExhausted},
+	{admission.ErrTooManyBytes, codes.ResourceExhausted},
 	{fsm.ErrUnsupported, codes.Unimplemented},
 	{server.ErrNoLeader, codes.Unavailable},
 	{server.ErrNotLeader, codes.FailedPrecondition},

@@ -69,11 +69,30 @@ func learnerServes(method string, req any) bool {
 	return false
 }
 
+// unary serves a call with one answer: admission, the handler, and what is told of it.
 func (m *member) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	m.calls.Add(1)
 	defer m.calls.Add(-1)
 	count := m.Metrics.started(info.FullMethod)
-	if err := m.admit(ctx, "unary", info.FullMethod, req); err != nil {
+	if m.Costs == nil && !m.Audit.On() {
+		return m.serve(ctx, req, info.FullMethod, handle, count)
+	}
+	if strings.HasPrefix(info.FullMethod, "/etcdserverpb.") { // the others may wait for long
+		ctx = server.FindOutOnce(ctx)
+	}
+	who, err := m.spend(ctx, req)
+	var resp any
+	if err != nil {
+		count.handled(err)
+	} else if resp, err = m.serve(ctx, req, info.FullMethod, handle, count); err == nil {
+		m.charge(who, resp)
+	}
+	m.audit(ctx, info.FullMethod, "", req, resp, err)
+	return resp, err
+}
+
+func (m *member) serve(ctx context.Context, req any, method string, handle grpc.UnaryHandler, count *methodCount) (any, error) {
+	if err := m.admit(ctx, "unary", method, req); err != nil {
 		count.handled(err)
 		return nil, err
 	}
@@ -84,22 +103,26 @@ func (m *member) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	began := time.Since(m.started)
 	resp, err := handle(ctx, req)
 	count.handled(err)
-	m.finished(ctx, count, &call{method: info.FullMethod, req: req, resp: resp, err: err, took: time.Since(m.started) - began})
+	m.finished(ctx, count, &call{method: method, req: req, resp: resp, err: err, took: time.Since(m.started) - began})
 	return resp, err
 }
 
 func (m *member) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	count := m.Metrics.started(info.FullMethod)
-	err := m.admit(stream.Context(), "stream", info.FullMethod, nil)
+	who, err := m.spend(stream.Context(), nil)
+	if err == nil {
+		err = m.admit(stream.Context(), "stream", info.FullMethod, nil)
+	}
 	if err == nil {
 		began := time.Now()
 		defer func() { m.Metrics.handledIn(count, time.Since(began)) }()
-		err = m.whileLed(srv, &countedStream{ServerStream: stream, count: count}, info.FullMethod, handle)
+		err = m.whileLed(srv, &countedStream{ServerStream: stream, count: count, member: m, who: who, method: info.FullMethod}, info.FullMethod, handle)
 	}
 	if errors.Is(err, context.Canceled) {
 		err = status.FromContextError(context.Canceled).Err()
 	}
 	count.handled(err)
+	m.audit(stream.Context(), info.FullMethod, streamEnd, nil, nil, err)
 	return err
 }
 
@@ -132,6 +155,9 @@ type countedStream struct {
 	grpc.ServerStream
 	count *methodCount
 	ctx   context.Context // instead of the stream's, if it is not nil
+	// member is told of messages, and who is charged for them.
+	member      *member
+	who, method string
 }
 
 func (s *countedStream) Context() context.Context {
@@ -142,6 +168,9 @@ func (s *countedStream) Context() context.Context {
 }
 
 func (s *countedStream) SendMsg(m any) error {
+	if s.method != pb.Watch_Watch_FullMethodName { // events are others' doing
+		s.member.charge(s.who, m)
+	}
 	err := s.ServerStream.SendMsg(m)
 	s.count.sent.Add(1)
 	if err != nil && s.Context().Err() == nil {
@@ -153,6 +182,14 @@ func (s *countedStream) SendMsg(m any) error {
 func (s *countedStream) RecvMsg(m any) error {
 	err := s.ServerStream.RecvMsg(m)
 	s.count.received.Add(1)
+	if err == nil {
+		if s.who != "" {
+			s.member.Costs.Charge(s.who, 1, sizeOf(m))
+		}
+		if s.method != pb.Watch_Watch_FullMethodName { // it tells by itself, with what became of it
+			s.member.audit(s.Context(), s.method, streamMessage, m, nil, nil)
+		}
+	}
 	if err != nil && !errors.Is(err, io.EOF) && s.Context().Err() == nil {
 		s.count.receiveFailures.Add(1)
 	}

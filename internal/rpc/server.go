@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bowline/internal/admission"
+	"bowline/internal/audit"
 	"bowline/internal/rpc/electionpb"
 	"bowline/internal/rpc/lockpb"
 	"bowline/internal/server"
@@ -36,6 +38,9 @@ type Config struct {
 	KeepAliveMinTime, KeepAliveInterval, KeepAliveTimeout time.Duration
 	// RevokeWatches ends running watches whose user has lost the right to them.
 	RevokeWatches bool
+	// Costs limits what users may ask, and Audit writes down what they do; both may be nil.
+	Costs *admission.Costs
+	Audit *audit.Log
 	// SlowRequest is from when a unary call, SlowApply from when the work of a read
 	// is worth a warning.
 	SlowRequest, SlowApply time.Duration

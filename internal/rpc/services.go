@@ -88,6 +88,9 @@ const (
 )
 
 func (m *maintenance) Snapshot(_ *pb.SnapshotRequest, stream grpc.ServerStreamingServer[pb.SnapshotResponse]) error {
+	if err := m.server.MaySnapshot(); err != nil {
+		return toStatus(err)
+	}
 	file, size, version, err := m.snapshot.Snapshot(stream.Context())
 	if err != nil {
 		return toStatus(err)

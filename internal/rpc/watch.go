@@ -20,6 +20,8 @@ type watchServer interface {
 	HeaderIDs() (clusterID, memberID, raftTerm uint64)
 	// MayWatch refuses a watch that the stream's caller may not have.
 	MayWatch(context.Context, *pb.WatchCreateRequest) error
+	// AuditWatch is told of each request, and why it was refused if it was.
+	AuditWatch(ctx context.Context, req *pb.WatchRequest, refused error)
 	// GuardWatches ends the watches of a stream whose caller loses the right to them; it
 	// wants to know when one was created.
 	GuardWatches(context.Context, *watch.Stream) (created func())
@@ -114,6 +116,7 @@ func carryOut(ctx context.Context, s watchServer, req *pb.WatchRequest, w *watch
 		// As in etcd, that a revision cannot be is found first.
 		if c.StartRevision >= 0 {
 			if err := s.MayWatch(ctx, c); err != nil {
+				s.AuditWatch(ctx, req, toStatus(err))
 				return w.Refuse(ctx, toStatus(err).Error())
 			}
 		}
@@ -125,13 +128,16 @@ func carryOut(ctx context.Context, s watchServer, req *pb.WatchRequest, w *watch
 			create.NoPut = create.NoPut || f == pb.WatchCreateRequest_NOPUT
 			create.NoDelete = create.NoDelete || f == pb.WatchCreateRequest_NODELETE
 		}
+		s.AuditWatch(ctx, req, nil)
 		return w.Create(ctx, create)
 	case *pb.WatchRequest_CancelRequest:
 		if r.CancelRequest == nil {
 			return nil
 		}
+		s.AuditWatch(ctx, req, nil)
 		return w.Cancel(ctx, r.CancelRequest.WatchId)
 	case *pb.WatchRequest_ProgressRequest:
+		s.AuditWatch(ctx, req, nil)
 		return w.Progress(ctx)
 	}
 	return nil

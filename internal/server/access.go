@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"bowline/internal/auth"
@@ -27,6 +28,39 @@ func (s *Server) identify(ctx context.Context, rules *auth.Rules) (auth.Identity
 	if !rules.Enabled || s.cfg.Credentials == nil {
 		return auth.Identity{}, nil
 	}
+	if found, ok := ctx.Value(foundKey{}).(*found); ok {
+		return found.by(rules, func() (auth.Identity, error) { return s.findOut(ctx, rules) })
+	}
+	return s.findOut(ctx, rules)
+}
+
+type foundKey struct{}
+
+// found is who a caller was found to be by some rules.
+type found struct {
+	mu    sync.Mutex // guards what follows; held while it is found out
+	rules *auth.Rules
+	id    auth.Identity
+	err   error
+}
+
+func (f *found) by(rules *auth.Rules, findOut func() (auth.Identity, error)) (auth.Identity, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rules != rules {
+		f.id, f.err = findOut()
+		f.rules = rules
+	}
+	return f.id, f.err
+}
+
+// FindOutOnce returns a context for a call that asks several times who its caller is. It
+// is for calls that end soon: a token that expires meanwhile is not noticed.
+func FindOutOnce(ctx context.Context) context.Context {
+	return context.WithValue(ctx, foundKey{}, new(found))
+}
+
+func (s *Server) findOut(ctx context.Context, rules *auth.Rules) (auth.Identity, error) {
 	c := s.cfg.Credentials(ctx)
 	switch {
 	case c.HasToken && s.cfg.Tokens.JWT != nil:
@@ -171,7 +205,10 @@ func (s *Server) mayRead(ctx context.Context, req any) error {
 
 // MayWatch refuses a watch that its caller may not have, for the whole of its range.
 func (s *Server) MayWatch(ctx context.Context, req *pb.WatchCreateRequest) error {
-	return s.mayRead(ctx, req)
+	if err := s.mayRead(ctx, req); err != nil {
+		return err
+	}
+	return s.cfg.Memory.NewWatch()
 }
 
 // retries is how often a request is proposed again that was overtaken by a change of

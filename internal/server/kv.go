@@ -85,7 +85,7 @@ func (s *Server) rangeFor(ctx context.Context, req *pb.RangeRequest, trusted boo
 		}
 	}
 	for {
-		view := s.store.View()
+		view := s.view()
 		if !trusted {
 			if err := s.mayRead(ctx, req); err != nil {
 				return nil, err
@@ -99,7 +99,7 @@ func (s *Server) rangeFor(ctx context.Context, req *pb.RangeRequest, trusted boo
 		}
 		a.Release()
 		if !errors.Is(err, mvcc.ErrViewStale) {
-			return nil, err
+			return nil, s.dear(err)
 		}
 	}
 }
@@ -172,6 +172,9 @@ func (s *Server) DeleteRange(ctx context.Context, req *pb.DeleteRangeRequest, ra
 	if err := checkDeleteRange(req); err != nil {
 		return nil, err
 	}
+	if err := s.affordable(ctx, &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: req}}); err != nil {
+		return nil, err
+	}
 	r, err := s.ask(ctx, req, wrap(fieldDeleteRange, raw))
 	if err != nil {
 		return nil, err
@@ -189,6 +192,9 @@ func (s *Server) Txn(ctx context.Context, req *pb.TxnRequest, raw []byte) (*wire
 	}
 	if mvcc.ReadOnly(req) {
 		return s.readTxn(ctx, req)
+	}
+	if err := s.affordable(ctx, &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: req}}); err != nil {
+		return nil, err
 	}
 	r, err := s.ask(ctx, req, wrap(fieldTxn, raw))
 	if err != nil {
@@ -212,7 +218,7 @@ func (s *Server) readTxn(ctx context.Context, req *pb.TxnRequest) (*wire.Answer,
 		}
 	}
 	for {
-		view := s.store.View()
+		view := s.view()
 		if err := s.mayRead(ctx, req); err != nil {
 			return nil, err
 		}
@@ -221,7 +227,7 @@ func (s *Server) readTxn(ctx context.Context, req *pb.TxnRequest) (*wire.Answer,
 			return s.answer(fsm.Result{Revision: view.Revision(), Body: body}), nil
 		}
 		if !errors.Is(err, mvcc.ErrViewStale) {
-			return nil, err
+			return nil, s.dear(err)
 		}
 	}
 }

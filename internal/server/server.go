@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bowline/internal/admission"
 	"bowline/internal/auth"
 	"bowline/internal/config"
 	"bowline/internal/engine"
@@ -72,6 +73,8 @@ type Config struct {
 	// nobody.
 	Credentials func(context.Context) Credentials
 	Tokens      auth.Tokens
+	// Memory tells when it is short; it may be nil.
+	Memory *admission.Memory
 	// UrgentRevocations lets leases be revoked when other proposals are refused.
 	UrgentRevocations bool
 	// BcryptCost is the cost of hashing passwords; 0 is bcrypt's default.

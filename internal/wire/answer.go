@@ -97,6 +97,27 @@ func (a *Answer) Bool(tag byte, v bool) {
 	a.cur = AppendBool(a.cur, tag, v)
 }
 
+// Revision is that of the header with which the answer begins, 0 if it does not.
+func (a *Answer) Revision() int64 {
+	b := a.cur
+	if len(a.full) > 0 {
+		b = a.full[0].data
+	}
+	const header, revision = 1, 3
+	num, typ, n := protowire.ConsumeTag(b)
+	if n < 0 || num != header || typ != protowire.BytesType {
+		return 0
+	}
+	h, _ := protowire.ConsumeBytes(b[n:])
+	var at int64
+	eachField(h, func(num protowire.Number, v uint64) {
+		if num == revision {
+			at = int64(v)
+		}
+	})
+	return at
+}
+
 // Len is the number of bytes collected.
 func (a *Answer) Len() int { return a.size + len(a.cur) }
 
