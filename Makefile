@@ -5,6 +5,7 @@ FUZZTIME ?= 30s
 BENCH    ?= .
 DURATION ?= 10m
 MEMBERS  ?= 3
+POINTS   ?= all
 NET      ?= $(if $(filter 0,$(shell id -u)),namespaces,proxy)
 SEEDS    ?= 1000
 FROM     ?= 1
@@ -22,8 +23,8 @@ test: ## everything that needs nothing but Go
 gofail: ## the programs with failpoints that work, into bin/gofail/
 	$(GO) run ./internal/testkit/gofail bin/gofail etcd etcdctl
 
-failpoints: ## a crash and a delay at every failpoint, under load
-	BOWLINE_FAILPOINTS=all $(GO) test -timeout 60m -v -run Failpoint ./tests/failpoints
+failpoints: ## a crash and a delay at each of POINTS (names with commas between, or all), under load
+	BOWLINE_FAILPOINTS=$(POINTS) $(GO) test -timeout 60m -v -run Failpoint ./tests/failpoints
 
 debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server; its openssl
 	$(GO) vet -tags debian ./tests/compat ./tests/security

@@ -12,7 +12,11 @@ const (
 	byFounding            // the first start
 )
 
-// points are all failpoints that stop a member; those that give values are not among them.
+// values are the failpoints that give a value: those of always, and the clock, which
+// tests/chaos has jump.
+var values = []string{"logSegmentBytes", "logCutEvery", "memberClock"}
+
+// points are all failpoints that stop a member.
 var points = []struct {
 	name string
 	way  way
