@@ -130,7 +130,7 @@ func (f *FSM) needsOwnGroup(e *raftpb.Entry, req *pb.InternalRaftRequest) (alone
 	case auth.Applies(req):
 		return true, false
 	case f.old != nil:
-		return true, true
+		return true, false
 	case f.asksForLease(req):
 		if req.Txn != nil {
 			_, own = mvcc.TxnReads(req.Txn)

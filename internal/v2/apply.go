@@ -28,15 +28,17 @@ type Result struct {
 // txn is one request being applied.
 type txn struct {
 	s     *Store
-	b     *engine.Batch // indexed
+	b     *engine.Batch
 	req   *wire.V2Request
 	index uint64 // of the change, if it is one
 	r     Result
+	// gone are the nodes that an expiry has removed: they are still in the engine.
+	gone map[string]bool
 }
 
-// Apply applies a request of clients' (or an expiry) to an indexed batch, which must
-// hold nothing of the store yet but what earlier calls have written. An error is a
-// fault of this member.
+// Apply applies a request of clients' (or an expiry) to a batch that holds nothing of
+// the store yet: it reads the engine, before it writes. An error is a fault of this
+// member.
 func (s *Store) Apply(b *engine.Batch, req *wire.V2Request) (Result, error) {
 	t := &txn{s: s, b: b, req: req}
 	name := path.Clean("/" + req.Path)
@@ -85,7 +87,15 @@ func (s *Store) forget(b *engine.Batch) error {
 }
 
 // Publish makes what was applied known, once it is in the engine.
-func (s *Store) Publish(events []*Event) { s.hub.publish(s.state, events) }
+func (s *Store) Publish(events []*Event) {
+	for _, e := range events {
+		if e.Node.Path == EnabledPath {
+			s.state.guarded = !removes(e.Action) && e.Node.Value == enabledValue
+			s.guarded.Store(s.state.guarded)
+		}
+	}
+	s.hub.publish(s.state, events)
+}
 
 func (t *txn) count(c Counter) { t.s.state.counts[c]++ }
 
@@ -96,23 +106,42 @@ func (t *txn) refuse(counted Counter, code int, cause string) error {
 	return nil
 }
 
-// find reads the batch on top of the engine.
-func (t *txn) find(key []byte) ([]byte, error) {
-	v, closer, err := t.b.Get(key)
-	if err != nil {
-		return nil, err
+// maxDirs bounds the directories that are remembered.
+const maxDirs = 4096
+
+// isDir tells whether there is such a directory. Those that were asked for are
+// remembered until a directory is removed; nothing else ends one.
+func (t *txn) isDir(name string) (bool, error) {
+	s := t.s
+	if s.dirs[name] {
+		return true, nil
 	}
-	defer closer.Close()
-	return append([]byte(nil), v...), nil
+	n, err := get(s.engine.Get, name)
+	if n == nil || !n.Dir || err != nil {
+		return false, err
+	}
+	if len(s.dirs) >= maxDirs {
+		clear(s.dirs)
+	}
+	s.dirs[name] = true
+	return true, nil
+}
+
+// missing is missing for a node that is not there.
+func (t *txn) missing(name string) (*Error, error) {
+	if there, err := t.isDir(path.Dir(name)); there || err != nil {
+		return NewError(CodeNotFound, name, t.s.state.index), err
+	}
+	return missing(t.s.engine.Get, name, t.s.state.index)
 }
 
 // lookup returns the node, or nil and the request refused.
 func (t *txn) lookup(name string, counted Counter) (*Node, error) {
-	n, err := get(t.find, name)
+	n, err := get(t.s.engine.Get, name)
 	if n != nil || err != nil {
 		return n, err
 	}
-	why, err := missing(t.find, name, t.s.state.index)
+	why, err := t.missing(name)
 	if err != nil {
 		return nil, err
 	}
@@ -138,12 +167,12 @@ func (t *txn) put(name string) error {
 
 // set creates a node, or replaces a file.
 func (t *txn) set(name string) error {
-	old, err := get(t.find, name)
+	old, err := get(t.s.engine.Get, name)
 	if err != nil {
 		return err
 	}
 	if old == nil {
-		why, err := missing(t.find, name, t.s.state.index)
+		why, err := t.missing(name)
 		if err != nil {
 			return err
 		}
@@ -173,14 +202,14 @@ func (t *txn) create(name string, inOrder bool) error {
 	if protected(name) {
 		return t.refuse(CreatesFailed, CodeRootReadOnly, "/")
 	}
-	old, err := get(t.find, name)
+	old, err := get(t.s.engine.Get, name)
 	if err != nil {
 		return err
 	}
 	if old != nil {
 		return t.refuse(CreatesFailed, CodeExists, name)
 	}
-	why, err := missing(t.find, name, t.s.state.index)
+	why, err := t.missing(name)
 	if err != nil {
 		return err
 	}
@@ -216,8 +245,8 @@ func (t *txn) make(action, name, value string, old *Node) error {
 
 func (t *txn) makeParents(name string) error {
 	for dir := path.Dir(name); dir != "/"; dir = path.Dir(dir) {
-		n, err := get(t.find, dir)
-		if n != nil || err != nil {
+		there, err := t.isDir(dir)
+		if there || err != nil {
 			return err
 		}
 		if err := t.store(nil, &Node{Path: dir, Dir: true, Created: t.index, Modified: t.index}); err != nil {
@@ -345,6 +374,7 @@ func (t *txn) drop(action string, old *Node) error {
 	t.advance()
 	gone := []string{old.Path}
 	if old.Dir {
+		clear(t.s.dirs)
 		err := t.each(old.Path, func(n *Node) (more bool, err error) {
 			gone = append(gone, n.Path)
 			return true, t.erase(n)
@@ -366,13 +396,17 @@ func (t *txn) expire() error {
 	if err != nil {
 		return err
 	}
+	t.gone = make(map[string]bool)
 	for _, name := range due {
-		n, err := get(t.find, name)
+		if t.gone[name] {
+			continue // it went with a directory
+		}
+		n, err := get(t.s.engine.Get, name)
 		if err != nil {
 			return err
 		}
 		if n == nil {
-			continue // it went with a directory
+			return fmt.Errorf("v2: %q is to expire and is not there", name)
 		}
 		t.count(Expired)
 		if err := t.drop(ActionExpire, n); err != nil {
@@ -384,7 +418,7 @@ func (t *txn) expire() error {
 
 // due are the nodes that have expired, as many as one request may deal with.
 func (t *txn) due() (names []string, err error) {
-	it, err := engine.Overlay{Batch: t.b}.NewIter(expiredBy(t.req.Time))
+	it, err := t.s.engine.NewIter(expiredBy(t.req.Time))
 	if err != nil {
 		return nil, fmt.Errorf("v2: open iterator: %w", err)
 	}

@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"errors"
 	"fmt"
 	"path"
 
@@ -43,6 +44,9 @@ func (s *Store) Check() error {
 	}
 	if expiries != expiring {
 		return fmt.Errorf("v2: %d nodes expire, but %d expiries are stored", expiring, expiries)
+	}
+	if fresh, err := Load(s.engine); err != nil || fresh != s.state {
+		return fmt.Errorf("v2: what was kept in memory is not what is stored: %w", errors.Join(err, errDamaged))
 	}
 	return it.Error()
 }
@@ -102,7 +106,7 @@ func (s *Store) checkEvent(key, value []byte) error {
 }
 
 func (s *Store) checkState(value []byte) error {
-	var stored State
+	stored := State{guarded: s.state.guarded}
 	if err := stored.parse(value); err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ const (
 const (
 	KeysPrefix = "/1"
 	AuthPrefix = "/2"
+	// EnabledPath is where it says, with enabledValue, that access is controlled.
+	EnabledPath  = AuthPrefix + "/enabled"
+	enabledValue = "true"
 )
 
 // Event is a change. It does not change itself.

@@ -59,7 +59,7 @@ func (b *bench) open() {
 
 // apply applies a request as fsm does.
 func (b *bench) apply(r *wire.V2Request) Result {
-	batch := b.engine.NewIndexedBatch()
+	batch := b.engine.NewBatch()
 	got, err := b.store.Apply(batch, r)
 	b.must(err)
 	b.must(b.engine.Commit(batch))

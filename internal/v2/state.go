@@ -40,6 +40,8 @@ type State struct {
 	// asked for, unless newer ones have pushed it out.
 	index, first uint64
 	counts       [counters]uint64
+	// guarded is read from the tree, not from the state's record.
+	guarded bool
 }
 
 // oldest is the index of the oldest event that is kept.
@@ -82,6 +84,11 @@ func Bootstrap(b *engine.Batch, members int) error {
 // Load reads the state from e.
 func Load(e *engine.Engine) (State, error) {
 	s := State{first: 1}
+	enabled, err := get(e.Get, EnabledPath)
+	if err != nil {
+		return s, err
+	}
+	s.guarded = enabled != nil && enabled.Value == enabledValue
 	v, err := e.Get(stateKey())
 	if errors.Is(err, engine.ErrNotFound) {
 		return s, nil

@@ -16,13 +16,17 @@ type Store struct {
 	hub    hub
 	// state is the writer's; readers see what the hub was told.
 	state State
+	// dirs are directories that are there; see isDir. The writer's alone.
+	dirs map[string]bool
+	// guarded is what is at EnabledPath, for readers.
+	guarded atomic.Bool
 	// gets count reads on this member.
 	getsOK, getsFailed atomic.Uint64
 }
 
 // New returns the tree in e, of which st was loaded. Of the tree itself nothing is read.
 func New(e *engine.Engine, st State) *Store {
-	s := &Store{engine: e}
+	s := &Store{engine: e, dirs: make(map[string]bool)}
 	s.hub.init()
 	s.Restart(st)
 	return s
@@ -32,8 +36,13 @@ func New(e *engine.Engine, st State) *Store {
 // not told of what has changed.
 func (s *Store) Restart(st State) {
 	s.state = st
+	clear(s.dirs)
+	s.guarded.Store(st.guarded)
 	s.hub.restart(st)
 }
+
+// Guarded tells whether API v2's own access control is enabled here.
+func (s *Store) Guarded() bool { return s.guarded.Load() }
 
 // Index is that of the last published change.
 func (s *Store) Index() uint64 { return s.hub.published().index }

@@ -39,6 +39,9 @@ func (t *txn) store(old, n *Node) error {
 
 // erase removes one node's records.
 func (t *txn) erase(n *Node) error {
+	if t.gone != nil {
+		t.gone[n.Path] = true
+	}
 	if n.Expires != 0 {
 		if err := t.b.Delete(expiryKey(n.Expires, n.Path), nil); err != nil {
 			return err
@@ -47,11 +50,11 @@ func (t *txn) erase(n *Node) error {
 	return t.b.Delete(nodeKey(n.Path), nil)
 }
 
-// each calls f with every node below a directory, as it was when each was called,
-// until f wants no more.
+// each calls f with every node below a directory, but for those that the same request
+// has removed before, until f wants no more.
 func (t *txn) each(dir string, f func(*Node) (more bool, err error)) error {
 	from, to := belowKeys(dir)
-	it, err := engine.Overlay{Batch: t.b}.NewIter(&engine.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := t.s.engine.NewIter(&engine.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fmt.Errorf("v2: open iterator: %w", err)
 	}
@@ -60,6 +63,9 @@ func (t *txn) each(dir string, f func(*Node) (more bool, err error)) error {
 		name, err := parsePath(engine.Body(it.Key())[1:])
 		if err != nil {
 			return err
+		}
+		if t.gone[name] {
+			continue
 		}
 		n := &Node{Path: name}
 		if err := n.parse(it.Value()); err != nil {

@@ -18,7 +18,7 @@ import (
 const (
 	authUsers   = v2.AuthPrefix + "/users/"
 	authRoles   = v2.AuthPrefix + "/roles/"
-	authEnabled = v2.AuthPrefix + "/enabled"
+	authEnabled = v2.EnabledPath
 )
 
 // user is a user as he is stored and sent; Grant and Revoke are of requests alone.
@@ -88,31 +88,22 @@ func (a *API) invalidPath(w http.ResponseWriter, _ *http.Request) {
 func (a *API) authEnable(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		a.identify(w)
-		on, err := a.guarded()
-		if err != nil {
-			a.refuse(w, err)
-			return
-		}
-		answer(w, http.StatusOK, map[string]bool{"enabled": on})
+		answer(w, http.StatusOK, map[string]bool{"enabled": a.guarded()})
 		return
 	}
 	a.administered(w, r, func() (int, any, error) {
-		on, err := a.guarded()
-		if err != nil {
-			return 0, nil, err
-		}
 		if r.Method == http.MethodPut {
-			return http.StatusOK, nil, a.enable(r.Context(), on)
+			return http.StatusOK, nil, a.enable(r.Context())
 		}
-		if !on {
+		if !a.guarded() {
 			return 0, nil, wrong(http.StatusConflict, "already disabled")
 		}
 		return http.StatusOK, nil, a.put(r.Context(), authEnabled, true, false)
 	})
 }
 
-func (a *API) enable(ctx context.Context, on bool) error {
-	if on {
+func (a *API) enable(ctx context.Context) error {
+	if a.guarded() {
 		return wrong(http.StatusConflict, "already enabled")
 	}
 	if err := a.prepare(ctx); err != nil {

@@ -189,17 +189,13 @@ func unique(names []string) []string {
 }
 
 func (a *API) deleteUser(ctx context.Context, name string) error {
-	on, err := a.guarded()
-	switch {
-	case err != nil:
-		return err
-	case on && name == rootName:
+	if a.guarded() && name == rootName {
 		return wrong(http.StatusForbidden, "Cannot delete root user while auth is enabled.")
 	}
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	err = a.drop(ctx, authUsers+name)
+	err := a.drop(ctx, authUsers+name)
 	if codeOf(err) == v2.CodeNotFound {
 		err = wrong(http.StatusNotFound, "User %s does not exist", name)
 	}
