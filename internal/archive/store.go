@@ -23,10 +23,14 @@ type Store interface {
 	String() string
 }
 
-// Open finds the store that a text names: a directory. An archive need not be there yet.
+// Open finds the store that a text names: a directory, or a bucket as s3://BUCKET/PREFIX.
+// An archive need not be there yet.
 func Open(place string) (Store, error) {
 	if place == "" {
 		return nil, errors.New("the archive's place is empty")
+	}
+	if strings.HasPrefix(place, s3Scheme) {
+		return openBucket(place)
 	}
 	return directory{filepath.Clean(place)}, nil
 }

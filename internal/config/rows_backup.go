@@ -6,7 +6,7 @@ func backupRows() []setting {
 		{name: "backup-to", group: groupBackup,
 			to: func(d *draft) value { return str(&d.Backup.Place) },
 			help: "Keep an archive of checkpoints and of the log here, to restore any moment: a directory\n" +
-				"of this member's own."},
+				"of this member's own, or s3://BUCKET/PREFIX."},
 		{name: "backup-interval", group: groupBackup, def: "10s",
 			to:   func(d *draft) value { return duration(&d.Backup.Interval) },
 			help: "How long a write waits at most for being archived."},

@@ -101,6 +101,8 @@ var restricted = []struct {
 		"ask internal/engine for what you need"},
 	{"github.com/cockroachdb/pebble/v2/vfs", "", []string{"internal/engine", "internal/wal", "internal/member", "internal/transfer", "internal/exchange"}, true,
 		"take a file system as an argument from internal/member"},
+	{"github.com/minio/minio-go", "", []string{"internal/archive"}, false,
+		"where archives are kept is internal/archive's business"},
 	{"go.etcd.io/bbolt", "", []string{"internal/exchange"}, false,
 		"etcd's files are internal/exchange's business"},
 }

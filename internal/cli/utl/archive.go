@@ -35,7 +35,7 @@ The time is one like 2006-01-02T15:04:05Z, or how long ago, like 90m.`,
 		RunE: action(func(ctx context.Context, _ []string) error { return o.run(ctx, env) }),
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&o.from, "from", "", "directory of the archive")
+	fs.StringVar(&o.from, "from", "", "directory of the archive, or s3://BUCKET/PREFIX")
 	fs.Int64Var(&o.revision, "to-revision", 0, "revision of the state to restore")
 	fs.StringVar(&o.time, "to-time", "", "time of the state to restore")
 	o.addTarget(fs)
