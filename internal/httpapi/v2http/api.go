@@ -125,7 +125,7 @@ func (a *API) Wrap(next http.Handler) http.Handler {
 		cleaned := cleanPath(r.URL.Path)
 		found, ours := a.routed(cleaned)
 		switch {
-		case !ours && !strings.HasPrefix(cleaned, "/v2/"):
+		case !ours && !strings.HasPrefix(cleaned, "/v2/") && !strings.HasPrefix(r.URL.Path, "/v2/"):
 			next.ServeHTTP(w, r)
 		case cleaned != r.URL.Path:
 			to := url.URL{Path: cleaned, RawQuery: r.URL.RawQuery}
