@@ -73,6 +73,7 @@ func (f *front) limit() error {
 // those who watch this member, since it may have to wait for agreement for long.
 func (m *Member) serveEarly() {
 	m.api = httpapi.New(probed{m}, requestTimeout(&m.cfg))
+	m.api.Former = m.cfg.FormerAnswers
 	m.calls = rpc.NewMetrics(m.cfg.ExtensiveMetrics)
 	m.rpc = rpc.New(rpc.Config{
 		Server: m.server, Watch: m.hub, Snapshot: m, Metrics: m.calls,

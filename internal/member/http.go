@@ -38,7 +38,6 @@ func metricsHandler(r *prometheus.Registry) http.Handler {
 // clientMux is what the client port serves beside gRPC.
 func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
-	api.Former = m.cfg.FormerAnswers
 	api.Register(mux)
 	api.RegisterVersion(mux)
 	mux.Handle("/metrics", metrics)
