@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"bowline/internal/engine"
@@ -65,8 +66,7 @@ func (f *FSM) runCompactor(ctx context.Context) {
 
 func (f *FSM) runCompaction(ctx context.Context) error {
 	begin := time.Now()
-	breath := f.newBreath()
-	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { return breath.take(ctx) })
+	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { runtime.Gosched(); return ctx.Err() })
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		f.cfg.Logger.Info("storing new hash", zap.Uint32("hash", h.Sum), zap.Int64("revision", h.Revision),
 			zap.Int64("compact-revision", h.Compacted))
 	}
-	removed, err := f.removeObsolete(ctx, breath)
+	removed, err := f.removeObsolete(ctx, f.newBreath())
 	if err != nil {
 		return err
 	}
