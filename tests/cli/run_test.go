@@ -330,12 +330,17 @@ func (r *run) expect(s *step) error {
 	if s.Timeout > 0 {
 		limit = time.Duration(s.Timeout * float64(time.Second))
 	}
-	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+	poll, late := time.NewTicker(20*time.Millisecond), time.NewTimer(limit)
+	defer poll.Stop()
+	defer late.Stop()
+	for {
 		ok, err := r.vars.match(*s.Stdout, p.stdout.String(), true)
 		if ok || err != nil {
 			return err
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-poll.C:
+		case <-late.C:
 			return fmt.Errorf("stdout: expected\n%s\ngot\n%s\nstderr:\n%s", *s.Stdout, p.stdout.String(), p.stderr.String())
 		}
 	}

@@ -88,6 +88,8 @@ func (s *server) ready() error {
 		return string(body)
 	}
 	healthy := false
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
 	for ctx.Err() == nil {
 		if s.proc.ended() {
 			return fmt.Errorf("server %s has ended:\n%s", s.name, testkit.LastLines(s.proc.stderr.String(), 40))
@@ -98,7 +100,10 @@ func (s *server) ready() error {
 				return nil
 			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+		}
 	}
 	if healthy {
 		return nil // a member that waits for a majority has no version to tell
