@@ -64,7 +64,7 @@ func (a *Archiver) putCheckpoint(ctx context.Context, dir string, c *checkpoint,
 	if err != nil {
 		return err
 	}
-	if _, err := io.CopyBuffer(p, struct{ io.Reader }{contextReader{ctx, snapshot}}, make([]byte, chunkBytes)); err != nil {
+	if _, err := io.CopyBuffer(p, struct{ io.Reader }{exchange.ReaderUntil(ctx, snapshot)}, make([]byte, chunkBytes)); err != nil {
 		return err
 	}
 	if err := p.end(); err != nil {

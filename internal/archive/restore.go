@@ -82,7 +82,7 @@ func openPiece(ctx context.Context, s Store, id Identity, want piece) (*pieceRea
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", s, err)
 	}
-	p, err := readPiece(want.name, contextReader{ctx, f})
+	p, err := readPiece(want.name, exchange.ReaderUntil(ctx, f))
 	if err == nil && p.header.ClusterID != id.ClusterID {
 		err = &DamageError{want.name, int64(len(magic)), fmt.Sprintf("it is of cluster %x, the archive of %x", p.header.ClusterID, id.ClusterID)}
 	}

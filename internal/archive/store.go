@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"bowline/internal/exchange"
 )
 
 // Store is where an archive is kept.
@@ -66,7 +68,7 @@ func (d directory) Put(ctx context.Context, name string, r io.Reader, size int64
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, contextReader{ctx, r})
+	n, err := io.Copy(f, exchange.ReaderUntil(ctx, r))
 	if err == nil && n != size {
 		err = io.ErrUnexpectedEOF
 	}
@@ -105,17 +107,4 @@ func (d directory) tidy() error {
 		err = errors.Join(err, os.Remove(name))
 	}
 	return err
-}
-
-// contextReader stops reading when its context ends.
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r contextReader) Read(b []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(b)
 }

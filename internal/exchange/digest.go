@@ -34,7 +34,7 @@ func checkDigest(ctx context.Context, name string, progress func(Progress)) (err
 	}
 	h := sha256.New()
 	o := importOptions{progress: progress}
-	body := contextReader{ctx, io.LimitReader(f, size-sha256.Size)}
+	body := ReaderUntil(ctx, io.LimitReader(f, size-sha256.Size))
 	buf := make([]byte, 1<<20)
 	for done := int64(0); ; {
 		n, err := body.Read(buf)

@@ -51,7 +51,7 @@ func removeIfThere(name string) error {
 
 func appendDigest(ctx context.Context, f *os.File) error {
 	h := sha256.New()
-	if _, err := io.Copy(h, contextReader{ctx, f}); err != nil {
+	if _, err := io.Copy(h, ReaderUntil(ctx, f)); err != nil {
 		return err
 	}
 	if _, err := f.Write(h.Sum(nil)); err != nil {
@@ -61,7 +61,9 @@ func appendDigest(ctx context.Context, f *os.File) error {
 	return err
 }
 
-// contextReader stops reading when its context ends.
+// ReaderUntil is r, until ctx ends: then it fails with what ended it.
+func ReaderUntil(ctx context.Context, r io.Reader) io.Reader { return contextReader{ctx, r} }
+
 type contextReader struct {
 	ctx context.Context
 	io.Reader
