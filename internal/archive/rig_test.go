@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 	"bowline/internal/exchange"
 	"bowline/internal/fsm"
 	"bowline/internal/mvcc"
+	"bowline/internal/v2"
 	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -55,8 +57,9 @@ type world struct {
 	config   Config
 
 	model  map[string]pair
-	states map[int64]map[string]pair // by revision
-	times  map[int64]time.Time       // from when on it was the newest
+	states map[int64]map[string]pair   // by revision
+	trees  map[int64][sha256.Size]byte // of API v2, when the revision came to be
+	times  map[int64]time.Time         // from when on it was the newest
 }
 
 const testCluster = 0xabc
@@ -65,6 +68,7 @@ func newWorld(t testing.TB, store Store) *world {
 	w := &world{
 		t: t, random: rand.New(rand.NewPCG(7, 7)), first: 1, store: store, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		model: make(map[string]pair), states: map[int64]map[string]pair{1: {}}, times: make(map[int64]time.Time),
+		trees: make(map[int64][sha256.Size]byte),
 	}
 	e, err := engine.Open(filepath.Join(t.TempDir(), "engine"), engine.Options{})
 	must(t, err)
@@ -137,12 +141,44 @@ func (w *world) apply(r *pb.InternalRaftRequest) {
 	r.Header = &pb.RequestHeader{ID: index}
 	data, err := proto.Marshal(r)
 	must(w.t, err)
+	w.append(data)
+	if _, rev := w.fsm.At(); w.states[rev] == nil {
+		w.states[rev], w.times[rev], w.trees[rev] = maps.Clone(w.model), w.now, treeOf(w.t, w.fsm)
+	}
+}
+
+func (w *world) append(data []byte) {
+	index := uint64(len(w.log) + 1)
 	e := &raftpb.Entry{Index: proto.Uint64(index), Term: proto.Uint64(1 + index/100), Data: data}
 	w.log = append(w.log, e)
 	must(w.t, w.fsm.Apply([]*raftpb.Entry{e}, agreed{}))
-	if _, rev := w.fsm.At(); w.states[rev] == nil {
-		w.states[rev], w.times[rev] = maps.Clone(w.model), w.now
+}
+
+// writeOld makes one random request of API v2.
+func (w *world) writeOld() {
+	r := wire.V2Request{ID: uint64(len(w.log) + 1), Method: wire.V2Put, Path: "/1/dir/" + w.key(), Value: fmt.Sprint(len(w.log)), Time: w.now.UnixNano()}
+	switch w.random.IntN(5) {
+	case 0:
+		r.Expiration = r.Time + 3e9
+	case 1:
+		r.Method = wire.V2Delete
+	case 2:
+		r = wire.V2Request{ID: r.ID, Method: wire.V2Expire, Time: r.Time}
 	}
+	w.append(r.Encode())
+}
+
+// treeOf is a digest of all records of the tree of API v2.
+func treeOf(t testing.TB, f *fsm.FSM) [sha256.Size]byte {
+	t.Helper()
+	x := f.Export()
+	h := sha256.New()
+	must(t, v2.EachRecord(x.Keys, func(body, value []byte) error {
+		fmt.Fprintf(h, "%q %q\n", body, value)
+		return nil
+	}))
+	must(t, x.Close())
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 func (w *world) put(rev int64, key, value string, lease int64) *pb.PutRequest {
@@ -158,6 +194,9 @@ func (w *world) key() string { return fmt.Sprintf("key-%02d", w.random.IntN(60))
 
 // write makes one random request, and the same in the model.
 func (w *world) write() {
+	if w.random.IntN(4) == 0 {
+		w.writeOld()
+	}
 	_, rev := w.fsm.At()
 	next := rev + 1
 	switch n := w.random.IntN(100); {
@@ -215,7 +254,8 @@ func options(dir string) exchange.RestoreOptions {
 	return exchange.RestoreOptions{DataDir: dir, Name: "new", Members: c.First()}
 }
 
-// restored restores a moment and reads its keys.
+// restored restores a moment and reads its keys. Of a revision, the tree of API v2 is
+// compared here.
 func (w *world) restored(target Target) (Restored, map[string]pair, int64) {
 	w.t.Helper()
 	dir := filepath.Join(w.t.TempDir(), "data")
@@ -241,6 +281,9 @@ func (w *world) restored(target Target) (Restored, map[string]pair, int64) {
 		w.t.Errorf("restored with the members %v", members)
 	}
 	rev := f.Store().Revision()
+	if from := parseNames([]string{r.Checkpoint}).checkpoints[0].moment; target.Revision > from.Revision && treeOf(w.t, f) != w.trees[rev] {
+		w.t.Errorf("at revision %d the tree of API v2 is another", rev)
+	}
 	must(w.t, e.Close())
 	return r, keys, rev
 }

@@ -16,7 +16,9 @@ type importOptions struct {
 	// dir is for temporary files: there must be room for as much as the database takes.
 	dir string
 	// bump raises the revision by so much, and marks everything below as compacted.
-	bump     int64
+	bump int64
+	// tree, if not nil, writes the tree of API v2, which is not in the database then.
+	tree     func(context.Context, *engine.Engine) error
 	progress func(Progress)
 }
 

@@ -195,6 +195,14 @@ func writeEngine(ctx context.Context, db *database, records *records, dir string
 	if rev, stats, err = importKeys(ctx, db, records, e, o); err != nil {
 		return stats, 0, err
 	}
+	if o.tree == nil {
+		err = importTree(ctx, db, e)
+	} else {
+		err = o.tree(ctx, e)
+	}
+	if err != nil {
+		return stats, 0, err
+	}
 	return stats, rev, fsm.Import(e, &records.Records)
 }
 

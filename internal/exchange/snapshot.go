@@ -95,6 +95,9 @@ func writeImage(ctx context.Context, name, dir string, x *fsm.Export) (err error
 	if err := db.Update(func(tx *bolt.Tx) error { return writeRecords(tx, x) }); err != nil {
 		return fmt.Errorf("exchange: write %s: %w", name, err)
 	}
+	if err := writeTree(ctx, db, x); err != nil {
+		return err
+	}
 	return writeKeys(ctx, db, dir, x)
 }
 
@@ -191,9 +194,6 @@ func recordKey(r mvcc.Revision, k mvcc.Kind) []byte {
 	return b
 }
 
-// keysPerCommit bounds what a transaction of the database holds in memory.
-const keysPerCommit = 10_000
-
 // writeKeys writes the key bucket in its order, so that its pages are filled one
 // after the other.
 func writeKeys(ctx context.Context, db *bolt.DB, dir string, x *fsm.Export) error {
@@ -209,38 +209,10 @@ func writeKeys(ctx context.Context, db *bolt.DB, dir string, x *fsm.Export) erro
 	if err != nil {
 		return err
 	}
-	var tx *bolt.Tx
-	var b *bolt.Bucket
-	defer func() {
-		if tx != nil {
-			_ = tx.Rollback()
-		}
-	}()
-	n = 0
-	err = s.each(func(key, value []byte) error {
-		if tx == nil {
-			var err error
-			if tx, err = db.Begin(true); err != nil {
-				return err
-			}
-			b = tx.Bucket([]byte("key"))
-			b.FillPercent = 1
-		}
-		// The database keeps what it is given until the commit.
-		if err := b.Put(append([]byte(nil), key...), append([]byte(nil), value...)); err != nil {
-			return err
-		}
-		if n++; n%keysPerCommit == 0 {
-			if err := tx.Commit(); err != nil {
-				return err
-			}
-			tx = nil
-			return ctx.Err()
-		}
-		return nil
-	})
-	if err == nil && tx != nil {
-		err, tx = tx.Commit(), nil
+	w := bulk{ctx: ctx, db: db, bucket: "key"}
+	defer w.abandon()
+	if err = s.each(w.put); err == nil {
+		err = w.finish()
 	}
 	if err != nil {
 		return fmt.Errorf("exchange: write keys: %w", err)
