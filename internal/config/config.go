@@ -154,6 +154,7 @@ type GRPC struct {
 // HTTP is about what is not gRPC on the client port.
 type HTTP struct {
 	Gateway bool
+	Console bool
 	// CORS and HostWhitelist are sorted; "*" stands for all.
 	CORS          []string
 	HostWhitelist []string

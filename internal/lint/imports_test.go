@@ -11,12 +11,12 @@ var layers = [][]string{
 	{"cmd/etcd"},
 	{"embed"},
 	{"internal/member"},
-	{"internal/rpc", "internal/httpapi", "internal/httpapi/v2http", "internal/transfer", "internal/archive"},
+	{"internal/rpc", "internal/httpapi", "internal/console", "internal/httpapi/v2http", "internal/transfer", "internal/archive"},
 	{"internal/server", "internal/exchange"},
 	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers", "internal/discovery"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},
 	{"internal/engine"},
-	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/admission", "internal/audit", "internal/certs", "internal/rpc/lockpb", "internal/rpc/electionpb"},
+	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/recent", "internal/admission", "internal/audit", "internal/certs", "internal/rpc/lockpb", "internal/rpc/electionpb"},
 }
 
 // others lists the packages beside the server's house, and all of our own

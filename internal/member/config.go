@@ -129,6 +129,8 @@ type Config struct {
 
 	// JSONGateway serves the API as JSON.
 	JSONGateway bool
+	// Console serves a web page about the cluster and its keys.
+	Console bool
 	// WithoutSync never waits for the disk: a crash loses what was acknowledged.
 	WithoutSync bool
 	// FS is the file system of the data directory; nil means the operating

@@ -83,7 +83,9 @@ func (m *Member) serveEarly() {
 		RevokeWatches: m.cfg.RevokeWatches, Costs: m.costs, Audit: m.audit,
 		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	})
-	m.shown = metricsHandler(m.newRegistry(m.api, m.calls))
+	registry := m.newRegistry(m.api, m.calls)
+	m.shown, m.registry = metricsHandler(registry), registry
+	m.openRecent()
 	for _, p := range m.front.metrics {
 		p.secure(m.sides.clients, m.log, clientRejected, m.front.handshakes, alpnHTTP2, alpnHTTP1)
 		m.front.goHTTP(m, p, newHTTPServer(m, m.cfg.clientBounds().Wrap(metricsMux(m.api, m.shown))))

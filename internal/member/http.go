@@ -45,8 +45,20 @@ func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) (http.Handler
 	if m.cfg.EnablePprof {
 		httpapi.RegisterPprof(mux)
 	}
+	if m.cfg.JSONGateway || m.cfg.Console {
+		conn, err := m.rpc.Loopback()
+		if err != nil {
+			return nil, err
+		}
+		m.gateway = conn
+	}
 	if m.cfg.JSONGateway {
 		if err := m.openGateway(mux); err != nil {
+			return nil, err
+		}
+	}
+	if m.cfg.Console {
+		if err := m.openConsole(mux); err != nil {
 			return nil, err
 		}
 	}
@@ -55,12 +67,7 @@ func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) (http.Handler
 
 // openGateway adds the JSON gateway, which calls this member as any client would.
 func (m *Member) openGateway(mux *http.ServeMux) error {
-	conn, err := m.rpc.Loopback()
-	if err != nil {
-		return err
-	}
-	m.gateway = conn
-	g, err := httpapi.NewGateway(context.Background(), conn)
+	g, err := httpapi.NewGateway(context.Background(), m.gateway)
 	if err != nil {
 		return err
 	}

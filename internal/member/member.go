@@ -14,12 +14,14 @@ import (
 	"bowline/internal/archive"
 	"bowline/internal/audit"
 	"bowline/internal/auth"
+	"bowline/internal/console"
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
 	"bowline/internal/httpapi"
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
 	"bowline/internal/node"
+	"bowline/internal/recent"
 	"bowline/internal/rpc"
 	"bowline/internal/server"
 	"bowline/internal/transport"
@@ -27,6 +29,7 @@ import (
 	"bowline/internal/watch"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -47,12 +50,18 @@ type Member struct {
 	server *server.Server
 	tokens auth.Tokens
 	rpc    *rpc.Service
-	// gateway is the JSON gateway's connection to rpc; nil if there is none.
+	// gateway is the connection of the JSON gateway and the console to rpc; nil if there
+	// is neither.
 	gateway *grpc.ClientConn
+	console *console.Console
 	front   *front
 	api     *httpapi.API
 	calls   *rpc.Metrics // of clients' calls
 	shown   http.Handler // the metrics
+	// registry has the figures that are shown, and recent what was asked lately; recent is
+	// nil without a console.
+	registry prometheus.Gatherer
+	recent   *recent.Requests
 
 	memory    *admission.Memory // nil if it is not watched
 	costs     *admission.Costs  // nil if there is no limit
@@ -390,6 +399,9 @@ func (m *Member) stop() error {
 	}
 	if m.gateway != nil {
 		m.gateway.Close() // streams in JSON would go on until patience is over
+	}
+	if m.console != nil {
+		m.console.Close()
 	}
 	m.v2Stop.end()
 	if m.front != nil {

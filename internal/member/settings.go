@@ -25,6 +25,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		InitialCluster: byName(members), InitialToken: c.Bootstrap.Token, JoinExisting: c.Bootstrap.Existing,
 		Discovery: c.Discovery, SRV: c.Bootstrap.SRV, SRVName: c.Bootstrap.SRVName,
 		JSONGateway:     c.HTTP.Gateway,
+		Console:         c.HTTP.Console,
 		ForceNewCluster: c.Unsafe.ForceNewCluster, WithoutSync: c.Unsafe.NoFsync,
 		StrictReconfig: c.Raft.StrictReconfig, MaxLearners: c.Raft.MaxLearners, HurryElection: c.Raft.AdvanceInitialTicks,
 		AutoCompaction: c.Compaction,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bowline/internal/mvcc"
+	"bowline/internal/recent"
 	"bowline/internal/tally"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,9 @@ type Metrics struct {
 	// ranges is how long Range calls took that failed, or succeeded.
 	ranges    outcomes
 	slowReads atomic.Int64
+	// recent is nil unless Remember was called.
+	recent   *recent.Requests
+	slowFrom time.Duration
 	// handling is nil unless it was asked for: it is the dearest.
 	handling *prometheus.HistogramVec
 
@@ -207,6 +211,7 @@ func (m *Metrics) took(c *methodCount, req any, err error, took time.Duration) {
 	if _, ok := req.(*pb.RangeRequest); ok {
 		m.ranges.observe(err, took)
 	}
+	m.remember(c, req, err, took)
 	m.handledIn(c, took)
 }
 
