@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -38,18 +37,20 @@ func (i *Image) Import(ctx context.Context, dir string, with engine.Options) (er
 		return fmt.Errorf("the image holds the state up to entry %d, not %d", at, i.Position.Index)
 	}
 	records.Position = i.Position
+	o := importOptions{dir: i.Dir}
 	if records.StorageVersion == "" {
-		var store struct{ Root *v2Tree }
-		if err := json.Unmarshal(i.Tree, &store); err != nil {
+		tree, err := readTree(i.Tree, nil)
+		if err == nil {
+			records.Members, _, err = membersOf(tree)
+		}
+		if err != nil {
 			return fmt.Errorf("the members that came with the image cannot be read: %w", err)
 		}
-		if records.Members, _, err = membersOf(store.Root); err != nil {
-			return fmt.Errorf("the members that came with the image cannot be read: %w", err)
-		}
+		o.tree = func(_ context.Context, e *engine.Engine) error { return importOld(i.Tree, e) }
 	}
 	if len(records.Members.Members()) == 0 {
 		return errors.New("the image names no members")
 	}
-	_, _, err = writeEngine(ctx, db, records, dir, importOptions{dir: i.Dir}, with)
+	_, _, err = writeEngine(ctx, db, records, dir, o, with)
 	return err
 }

@@ -50,10 +50,11 @@ func (n *v2Tree) children() map[string]*v2Tree {
 // membersFromLog replaces r's members, as of its position, by those that hold for etcd
 // up to 3.5, and its cluster version if it has none.
 func (t *TakeOver) membersFromLog(r *records) error {
-	view, version, index, err := t.newestSnap(r.Position.Index)
+	snap, err := t.newestSnap(r.Position.Index)
 	if err != nil {
 		return err
 	}
+	view, version, index := snap.members, snap.version, snap.index
 	changes, first, err := t.changes(index, r.Position.Index)
 	if err != nil {
 		return err
@@ -80,6 +81,7 @@ func (t *TakeOver) membersFromLog(r *records) error {
 	if r.ClusterVersion == "" {
 		r.ClusterVersion = version
 	}
+	r.snap = snap
 	return nil
 }
 
@@ -136,55 +138,71 @@ func readChange(e wal.Entry) (c memberChange, err error) {
 	return c, nil
 }
 
-// newestSnap reads the newest .snap file at or below an index. Without one there are no
-// members.
-func (t *TakeOver) newestSnap(most uint64) (view *cluster.View, version string, index uint64, err error) {
+// snap is a .snap file.
+type snap struct {
+	// name is empty if there is none: then there are no members, and index is 0.
+	name    string
+	index   uint64
+	members *cluster.View
+	version string
+}
+
+// newestSnap reads the newest .snap file at or below an index.
+func (t *TakeOver) newestSnap(most uint64) (snap, error) {
 	names, err := t.FS.List(t.member(snapName))
 	if err != nil {
-		return nil, "", 0, err
+		return snap{}, err
 	}
-	type file struct {
-		name        string
-		term, index uint64
-	}
-	var files []file
+	var files []snap
 	for _, name := range names {
-		f := file{name: name}
-		if n, err := fmt.Sscanf(name, "%16x-%16x.snap", &f.term, &f.index); err == nil && n == 2 && filepath.Ext(name) == ".snap" && f.index <= most {
+		f, term := snap{name: name}, uint64(0)
+		if n, err := fmt.Sscanf(name, "%16x-%16x.snap", &term, &f.index); err == nil && n == 2 && filepath.Ext(name) == ".snap" && f.index <= most {
 			files = append(files, f)
 		}
 	}
-	slices.SortFunc(files, func(a, b file) int { return cmp.Compare(b.index, a.index) })
+	slices.SortFunc(files, func(a, b snap) int { return cmp.Compare(b.index, a.index) })
 	for _, f := range files {
-		view, version, err = t.readSnap(f.name)
-		if err == nil {
-			return view, version, f.index, nil
+		if err = t.readMembers(&f); err == nil {
+			return f, nil
 		}
 	}
+	return snap{members: cluster.NewView(nil, nil)}, err
+}
+
+func (t *TakeOver) readMembers(f *snap) error {
+	data, err := t.readSnap(f.name)
 	if err != nil {
-		return nil, "", 0, err
+		return err
 	}
-	return cluster.NewView(nil, nil), "", 0, nil
+	tree, err := readTree(data, nil)
+	if err == nil {
+		f.members, f.version, err = membersOf(tree)
+	}
+	if err != nil {
+		return &DamageError{File: filepath.Join(t.member(snapName), f.name), Reason: err.Error()}
+	}
+	return nil
 }
 
 // maxSnap bounds a .snap file: it is read whole.
 const maxSnap = 256 << 20
 
-// readSnap reads the members in a .snap file: a CRC-32C, and a raft snapshot whose data
-// is the v2 store.
-func (t *TakeOver) readSnap(name string) (*cluster.View, string, error) {
+// readSnap reads the v2 store in a .snap file: a CRC-32C, and a raft snapshot whose data
+// it is.
+func (t *TakeOver) readSnap(name string) ([]byte, error) {
 	path := filepath.Join(t.member(snapName), name)
-	bad := func(why string) (*cluster.View, string, error) {
-		return nil, "", &DamageError{File: path, Reason: why}
-	}
+	bad := func(why string) ([]byte, error) { return nil, &DamageError{File: path, Reason: why} }
 	f, err := t.FS.Open(path)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSnap))
+	b, err := io.ReadAll(io.LimitReader(f, maxSnap+1))
 	if err != nil {
-		return nil, "", err
+		return nil, err
+	}
+	if len(b) > maxSnap {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxSnap)
 	}
 	var sum uint64
 	var data []byte
@@ -212,15 +230,7 @@ func (t *TakeOver) readSnap(name string) (*cluster.View, string, error) {
 	if err := proto.Unmarshal(data, snapshot); err != nil {
 		return bad("it holds no raft snapshot")
 	}
-	var store struct{ Root *v2Tree }
-	if err := json.Unmarshal(snapshot.GetData(), &store); err != nil {
-		return bad("its v2 store cannot be read: " + err.Error())
-	}
-	view, version, err := membersOf(store.Root)
-	if err != nil {
-		return bad(err.Error())
-	}
-	return view, version, nil
+	return snapshot.GetData(), nil
 }
 
 // membersOf reads the members in a v2 store.

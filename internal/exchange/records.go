@@ -27,6 +27,8 @@ type records struct {
 	StorageVersion string
 	// Scheduled and Finished are the compaction marks, -1 where there is none.
 	Scheduled, Finished int64
+	// snap is the .snap file that the members come from, if they come from one.
+	snap snap
 }
 
 // The newest version of etcd whose files are understood.
