@@ -37,7 +37,7 @@ func (i *Image) Import(ctx context.Context, dir string, with engine.Options) (er
 		return fmt.Errorf("the image holds the state up to entry %d, not %d", at, i.Position.Index)
 	}
 	records.Position = i.Position
-	o := importOptions{dir: i.Dir}
+	o := importOptions{dir: i.Dir, inUse: true}
 	if records.StorageVersion == "" {
 		tree, err := readTree(i.Tree, nil)
 		if err == nil {

@@ -18,7 +18,9 @@ type importOptions struct {
 	// bump raises the revision by so much, and marks everything below as compacted.
 	bump int64
 	// tree, if not nil, writes the tree of API v2, which is not in the database then.
-	tree     func(context.Context, *engine.Engine) error
+	tree func(context.Context, *engine.Engine) error
+	// inUse is that the database is that of a member whose cluster goes on.
+	inUse    bool
 	progress func(Progress)
 }
 

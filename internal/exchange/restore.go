@@ -196,7 +196,7 @@ func writeEngine(ctx context.Context, db *database, records *records, dir string
 		return stats, 0, err
 	}
 	if o.tree == nil {
-		err = importTree(ctx, db, e)
+		err = importTree(ctx, db, e, o.inUse)
 	} else {
 		err = o.tree(ctx, e)
 	}

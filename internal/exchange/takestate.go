@@ -49,7 +49,7 @@ func (t *TakeOver) build(ctx context.Context, dir string) error {
 	t.Logger.Info("taking over a data directory of etcd", zap.String("data-dir", t.DataDir), zap.Int64("bytes", db.size()),
 		zap.String("storage-version", records.StorageVersion), zap.String("cluster-version", records.ClusterVersion),
 		zap.Uint64("applied-index", at), zap.Uint64("last-index", log.LastIndex))
-	o := importOptions{dir: dir, progress: t.progress()}
+	o := importOptions{dir: dir, inUse: true, progress: t.progress()}
 	if records.StorageVersion == "" {
 		o.tree = func(ctx context.Context, e *engine.Engine) error { return t.importOld(ctx, records, e) }
 	}

@@ -32,21 +32,29 @@ func writeTree(ctx context.Context, db *bolt.DB, x *fsm.Export) error {
 	return nil
 }
 
-// importTree writes the tree in a database, if there is one, into an engine without.
-func importTree(ctx context.Context, db *database, e *engine.Engine) error {
+// importTree writes the tree in a database, if there is one, into an engine without. inUse
+// is that the database has been in use by an etcd that knows no tree.
+func importTree(ctx context.Context, db *database, e *engine.Engine, inUse bool) error {
 	b := v2.NewBuilder(e)
 	defer b.Close()
 	n := 0
+	take := b.Record
+	if inUse {
+		take = b.Unsettled
+		if err := b.Unsettled(nil, nil); err != nil {
+			return err
+		}
+	}
 	err := db.each(treeBucket, func(key, value []byte) error {
 		if n++; n%progressEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := b.Record(key, value); err != nil {
+		if err := take(key, value); err != nil {
 			return fmt.Errorf("%s: record %q of bucket %q cannot be read: %w; use another backup", db.name, cut(key), treeBucket, err)
 		}
 		return nil
 	})
-	if n == 0 || err != nil {
+	if n == 0 && !inUse || err != nil {
 		return err
 	}
 	if err := b.Finish(); err != nil {

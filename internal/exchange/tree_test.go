@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"bowline/internal/cluster"
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
 	"bowline/internal/mvcc"
@@ -18,6 +19,8 @@ import (
 	"bowline/internal/wire"
 
 	bolt "go.etcd.io/bbolt"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/membershippb"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 )
@@ -59,7 +62,12 @@ func (h *history) grow(requests ...wire.V2Request) {
 
 // newHistory is one without anything in it.
 func newHistory(t *testing.T) (*history, *engine.Engine) {
-	e, err := engine.Open(filepath.Join(t.TempDir(), "engine"), engine.Options{})
+	return openHistory(t, filepath.Join(t.TempDir(), "engine"))
+}
+
+// openHistory goes on from a state.
+func openHistory(t *testing.T, dir string) (*history, *engine.Engine) {
+	e, err := engine.Open(dir, engine.Options{})
 	must(t, err)
 	t.Cleanup(func() { must(t, e.Close()) })
 	f, err := fsm.Open(fsm.Config{
@@ -196,5 +204,55 @@ func TestDamagedTrees(t *testing.T) {
 				t.Errorf("%s is left", dir)
 			}
 		})
+	}
+}
+
+// TestTreesSettle: members that got their state from etcd at different times, which knows
+// no tree, agree on the index from the first request of a client on.
+func TestTreesSettle(t *testing.T) {
+	h, _ := newHistory(t)
+	first, err := cluster.FirstEntries(initialOf("a"))
+	must(t, err)
+	must(t, h.f.Apply(first, agreed{}))
+	h.index = uint64(len(first))
+	version := func(h *history) {
+		h.apply(&pb.InternalRaftRequest{ClusterVersionSet: &membershippb.ClusterVersionSetRequest{Ver: "3.7.0"}})
+	}
+	version(h)
+	for i := range 20 {
+		h.grow(wire.V2Request{Method: wire.V2Put, Path: fmt.Sprintf("/1/k%d", i), Value: "v", Time: start})
+	}
+	imported := func() *history {
+		image := Image{File: snapshotOf(t, h.f), Dir: t.TempDir()}
+		image.Position, _ = h.f.At()
+		dir := filepath.Join(t.TempDir(), "engine")
+		must(t, image.Import(t.Context(), dir, engine.Options{}))
+		to, e := openHistory(t, dir)
+		to.index = h.index
+		if treeOf(t, e)["n\x00\x011\x00\x01k3"] == "" {
+			t.Error("the tree is lost")
+		}
+		must(t, to.f.Check(t.Context()))
+		return to
+	}
+	early := imported()
+	version(early)
+	h.apply(&pb.InternalRaftRequest{Put: h.put()}) // an etcd would not count either
+	late := imported()
+	var sums []v2.Hash
+	for _, h := range []*history{early, late} {
+		version(h)
+		h.grow(wire.V2Request{Method: wire.V2Read, Path: "/1"}, wire.V2Request{Method: wire.V2Put, Path: "/1/k3", Value: "w", Time: start})
+		version(h)
+		sum, err := h.f.V2().Hash(t.Context())
+		must(t, err)
+		sums = append(sums, sum)
+		must(t, h.f.Check(t.Context()))
+		if w, err := h.f.V2().Watch("/1", true, false, sum.Index-1); err != nil || (<-w.Events).Node.Value != "w" {
+			t.Errorf("the history does not begin anew: %v", err)
+		}
+	}
+	if sums[0] != sums[1] || sums[0].Index <= 20 {
+		t.Errorf("the hashes are %v", sums)
 	}
 }

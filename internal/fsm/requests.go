@@ -47,7 +47,7 @@ func (f *FSM) applyRequest(g *group, req *pb.InternalRaftRequest, index uint64) 
 	var body []byte
 	switch {
 	case f.old != nil:
-		return f.applyV2(g)
+		return f.applyV2(g, index)
 	case req.Put != nil:
 		body, err = g.kv.Put(req.Put)
 	case req.DeleteRange != nil:

@@ -3,10 +3,14 @@ package fsm
 import (
 	"bowline/internal/cluster"
 	"bowline/internal/v2"
+	"bowline/internal/wire"
 )
 
 // applyV2 applies a request of API v2, which is alone in its group.
-func (f *FSM) applyV2(g *group) (Result, error) {
+func (f *FSM) applyV2(g *group, index uint64) (Result, error) {
+	if f.old.Method != wire.V2Read {
+		f.v2.Settle(index)
+	}
 	r, err := f.v2.Apply(g.kv.Batch(), f.old)
 	if err != nil {
 		return Result{}, err

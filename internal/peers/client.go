@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"bowline/internal/cluster"
+	"bowline/internal/v2"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -27,6 +28,9 @@ const (
 	pathLeasesDetails = "/leases/internal"
 	pathVersion       = "/version"
 	pathDowngrade     = "/downgrade/enabled"
+
+	// pathTreeHash is ours alone.
+	pathTreeHash = "/bowline/v2/hash"
 
 	headerClusterID = "X-Etcd-Cluster-ID"
 
@@ -213,6 +217,24 @@ func (c *Client) HashKV(ctx context.Context, urls []string, revision int64) (h H
 			return json.Unmarshal(a.body, &h)
 		case http.StatusBadRequest:
 			return &HashRefusal{a.text()}
+		case http.StatusPreconditionFailed:
+			return ErrWrongCluster
+		}
+		return a.unexpected(url)
+	})
+	return h, err
+}
+
+// TreeHash asks for the hash of the tree of API v2, at an index or at what is there. A
+// member that is etcd has none.
+func (c *Client) TreeHash(ctx context.Context, urls []string, index uint64) (h v2.Hash, err error) {
+	header := http.Header{headerClusterID: {strconv.FormatUint(c.ClusterID, 16)}}
+	err = c.each(ctx, urls, func(base string) (*answer, error) {
+		return c.ask(ctx, http.MethodGet, base+pathTreeHash+"?index="+strconv.FormatUint(index, 10), "", nil, header)
+	}, func(url string, a *answer) error {
+		switch a.status {
+		case http.StatusOK:
+			return json.Unmarshal(a.body, &h)
 		case http.StatusPreconditionFailed:
 			return ErrWrongCluster
 		}

@@ -16,7 +16,7 @@ func FuzzQuestions(f *testing.F) {
 		mux := http.NewServeMux()
 		(&Handler{API: new(fake), ClusterID: 1}).Register(mux)
 		paths := []struct{ method, path string }{
-			{http.MethodGet, pathHashKV}, {http.MethodPost, pathLeases}, {http.MethodPost, pathLeasesDetails},
+			{http.MethodGet, pathHashKV}, {http.MethodGet, pathTreeHash}, {http.MethodPost, pathLeases}, {http.MethodPost, pathLeasesDetails},
 			{http.MethodPost, pathPromote}, {http.MethodGet, pathMembers}, {http.MethodGet, pathDowngrade},
 		}
 		at := paths[int(which)%len(paths)]

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"bowline/internal/cluster"
+	"bowline/internal/v2"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
@@ -28,6 +29,8 @@ type API interface {
 	Promote(ctx context.Context, id uint64) ([]cluster.Member, error)
 	// HashKV hashes the key space; a *HashRefusal tells why it cannot.
 	HashKV(ctx context.Context, revision int64) (HashKV, error)
+	// TreeHash hashes the tree of API v2, at an index or at what is here.
+	TreeHash(ctx context.Context, index uint64) (v2.Hash, error)
 	RenewLease(ctx context.Context, id int64) (ttl int64, err error)
 	LeaseTimeToLive(ctx context.Context, req *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error)
 	DowngradeEnabled(ctx context.Context) (bool, error)
@@ -48,6 +51,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc(pathMembers, only(http.MethodGet, h.members))
 	mux.HandleFunc(pathPromote, only(http.MethodPost, h.promote))
 	mux.HandleFunc(pathHashKV, only(http.MethodGet, h.hashKV))
+	mux.HandleFunc(pathTreeHash, only(http.MethodGet, h.treeHash))
 	mux.HandleFunc(pathLeases, only(http.MethodPost, h.renew))
 	mux.HandleFunc(pathLeasesDetails, only(http.MethodPost, h.timeToLive))
 	mux.HandleFunc(pathDowngrade, only(http.MethodGet, h.downgrade))
@@ -102,9 +106,18 @@ func (h *Handler) promote(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// sameCluster has answered if it is false.
+func (h *Handler) sameCluster(w http.ResponseWriter, r *http.Request) bool {
+	id := r.Header.Get(headerClusterID)
+	if id == "" || id == strconv.FormatUint(h.ClusterID, 16) {
+		return true
+	}
+	http.Error(w, ErrWrongCluster.Error(), http.StatusPreconditionFailed)
+	return false
+}
+
 func (h *Handler) hashKV(w http.ResponseWriter, r *http.Request) {
-	if id := r.Header.Get(headerClusterID); id != "" && id != strconv.FormatUint(h.ClusterID, 16) {
-		http.Error(w, ErrWrongCluster.Error(), http.StatusPreconditionFailed)
+	if !h.sameCluster(w, r) {
 		return
 	}
 	body, ok := question(w, r)
@@ -125,14 +138,35 @@ func (h *Handler) hashKV(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), code)
 		return
 	}
+	h.writeJSON(w, hash)
+}
+
+func (h *Handler) writeJSON(w http.ResponseWriter, v any) {
 	h.identify(w)
 	w.Header().Set("Content-Type", "application/json")
-	out, err := json.Marshal(hash)
+	out, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	_, _ = w.Write(out)
+}
+
+func (h *Handler) treeHash(w http.ResponseWriter, r *http.Request) {
+	if !h.sameCluster(w, r) {
+		return
+	}
+	index, err := strconv.ParseUint(r.URL.Query().Get("index"), 10, 64)
+	if err != nil {
+		http.Error(w, "index is not a number", http.StatusBadRequest)
+		return
+	}
+	hash, err := h.API.TreeHash(r.Context(), index)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h.writeJSON(w, hash)
 }
 
 // question reads a bounded body; it has answered if it is not ok.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"bowline/internal/cluster"
+	"bowline/internal/v2"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
@@ -21,6 +22,7 @@ import (
 type fake struct {
 	members []cluster.Member
 	hash    HashKV
+	tree    v2.Hash
 	ttl     int64
 	left    *pb.LeaseTimeToLiveResponse
 	err     error
@@ -30,7 +32,10 @@ func (f *fake) Members() []cluster.Member { return f.members }
 func (f *fake) Promote(context.Context, uint64) ([]cluster.Member, error) {
 	return f.members, f.err
 }
-func (f *fake) HashKV(context.Context, int64) (HashKV, error)    { return f.hash, f.err }
+func (f *fake) HashKV(context.Context, int64) (HashKV, error) { return f.hash, f.err }
+func (f *fake) TreeHash(_ context.Context, index uint64) (v2.Hash, error) {
+	return v2.Hash{Index: min(index, f.tree.Index), Sum: f.tree.Sum}, f.err
+}
 func (f *fake) RenewLease(context.Context, int64) (int64, error) { return f.ttl, f.err }
 func (f *fake) DowngradeEnabled(context.Context) (bool, error)   { return true, f.err }
 func (f *fake) LeaseTimeToLive(context.Context, *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
@@ -173,4 +178,22 @@ func FuzzUnwrap(f *testing.F) {
 			t.Errorf("%x came out as %x, %v", b, inner, err)
 		}
 	})
+}
+
+func TestTreeHash(t *testing.T) {
+	f := &fake{tree: v2.Hash{Index: 7, Sum: 1<<64 - 1}}
+	c, urls := serve(t, f)
+	for index, want := range map[uint64]uint64{3: 3, 9: 7} {
+		if h, err := c.TreeHash(t.Context(), urls, index); err != nil || h.Index != want || h.Sum != f.tree.Sum {
+			t.Errorf("at %d: %v, %v", index, h, err)
+		}
+	}
+	f.err = errors.New("no disk")
+	if _, err := c.TreeHash(t.Context(), urls, 3); err == nil || !strings.Contains(err.Error(), "no disk") {
+		t.Errorf("got %v", err)
+	}
+	c.ClusterID++
+	if _, err := c.TreeHash(t.Context(), urls, 3); !errors.Is(err, ErrWrongCluster) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -65,6 +65,14 @@ func every(interval time.Duration) (<-chan time.Time, func()) {
 
 // peerHashes asks all other members for their hash at a revision.
 func (s *Server) peerHashes(ctx context.Context, revision int64) []peerHash {
+	return askOthers(ctx, s, func(ctx context.Context, m cluster.Member) peerHash {
+		h, err := s.cfg.Peers.HashKV(ctx, m.PeerURLs, revision)
+		return peerHash{m.ID, h, err}
+	})
+}
+
+// askOthers asks all other members at once, for as long as a request takes at most.
+func askOthers[T any](ctx context.Context, s *Server, ask func(context.Context, cluster.Member) T) []T {
 	var asked []cluster.Member
 	for _, m := range s.fsm.Members().Members() {
 		if m.ID != s.cfg.MemberID {
@@ -73,24 +81,24 @@ func (s *Server) peerHashes(ctx context.Context, revision int64) []peerHash {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout())
 	defer cancel()
-	answers := make(chan peerHash, len(asked))
+	answers := make(chan T, len(asked))
 	for _, m := range asked {
-		go func() {
-			h, err := s.cfg.Peers.HashKV(ctx, m.PeerURLs, revision)
-			answers <- peerHash{m.ID, h, err}
-		}()
+		go func() { answers <- ask(ctx, m) }()
 	}
-	out := make([]peerHash, len(asked))
+	out := make([]T, len(asked))
 	for i := range out {
 		out[i] = <-answers
 	}
 	return out
 }
 
-// CompareNow compares this member's hash of now with the others', and raises an alarm
+// CompareNow compares this member's hashes of now with the others', and raises an alarm
 // for who differs. A member that cannot be asked, or is behind, is passed over. A store
 // without keys is not compared: see mvcc.Store.Comparable.
 func (s *Server) CompareNow(ctx context.Context) error {
+	if err := s.compareTrees(ctx); err != nil {
+		return err
+	}
 	before, _, err := s.store.HashKV(ctx, 0)
 	if err != nil {
 		return err
@@ -209,6 +217,9 @@ func (s *Server) raiseCorrupt(ctx context.Context, id uint64, why string) error 
 // again, and refuses if one that answers has another. It needs no agreement.
 func (s *Server) CompareAtStart(ctx context.Context) error {
 	s.cfg.Logger.Info("starting initial corruption check", memberField("local-member-id", s.cfg.MemberID))
+	if err := s.compareTreesAtStart(ctx); err != nil {
+		return err
+	}
 	own, _, err := s.store.HashKV(ctx, 0)
 	if err != nil {
 		return err

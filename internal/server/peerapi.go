@@ -8,6 +8,7 @@ import (
 	"bowline/internal/lease"
 	"bowline/internal/mvcc"
 	"bowline/internal/peers"
+	"bowline/internal/v2"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -40,6 +41,10 @@ func (p peerAPI) HashKV(ctx context.Context, revision int64) (h peers.HashKV, er
 	h.Header.Revision = current
 	h.Hash, h.CompactRevision, h.HashRevision = sum.Sum, sum.Compacted, sum.Revision
 	return h, err
+}
+
+func (p peerAPI) TreeHash(ctx context.Context, index uint64) (v2.Hash, error) {
+	return p.s.TreeHash(ctx, index)
 }
 
 func (p peerAPI) RenewLease(ctx context.Context, id int64) (int64, error) {

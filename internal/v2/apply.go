@@ -62,12 +62,28 @@ func (s *Store) Apply(b *engine.Batch, req *wire.V2Request) (Result, error) {
 	return t.r, s.write(b)
 }
 
+// Settle gives a tree that came from members which know none an index that is the same
+// on all members: each of them may have begun to count at another entry of the log, but
+// all see their clients' first request at the same one, at. It is to be called before
+// each request that changes something.
+func (s *Store) Settle(at uint64) {
+	if s.state.first != 0 {
+		return
+	}
+	s.state.index += at
+	s.state.first = s.state.index + 1
+	s.deltas.restart(s.state.index)
+}
+
 // write writes the index and the counters.
 func (s *Store) write(b *engine.Batch) error { return b.Set(stateKey(), s.state.encode(), nil) }
 
 // Count lets changes of members pass through the index, which counts those, too. They
 // have no nodes here and nobody can watch them.
 func (s *Store) Count(b *engine.Batch, changes ...Counter) error {
+	if s.state.first == 0 {
+		return nil
+	}
 	for _, c := range changes {
 		s.state.index++
 		s.state.counts[c]++

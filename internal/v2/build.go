@@ -77,6 +77,26 @@ func (b *Builder) Record(body, value []byte) error {
 	return b.set(engine.Key(engine.ClassV2, body), value)
 }
 
+// Unsettled is Record for a tree that goes on in members which know no tree: what its
+// index, and its history, have missed is not known. With nothing at all it is an empty
+// tree. See Settle.
+func (b *Builder) Unsettled(body, value []byte) error {
+	if len(body) == 0 {
+		return b.State(0, 0, [counters]uint64{})
+	}
+	switch body[0] {
+	case kindEvent:
+		return checkRecord(body, value)
+	case kindState:
+		var s State
+		if err := s.parse(value); err != nil {
+			return err
+		}
+		return b.State(s.index, 0, s.counts)
+	}
+	return b.Record(body, value)
+}
+
 // checkRecord tells whether a record can be read at all.
 func checkRecord(body, value []byte) (err error) {
 	if len(body) == 0 {

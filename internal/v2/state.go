@@ -37,7 +37,8 @@ const HistoryLen = 1000
 // State is what is not in the tree itself.
 type State struct {
 	// index is that of the last change, and first that of the oldest event which may be
-	// asked for, unless newer ones have pushed it out.
+	// asked for, unless newer ones have pushed it out. first is 0 in a state that is not
+	// settled: see Settle.
 	index, first uint64
 	counts       [counters]uint64
 	// guarded is read from the tree, not from the state's record.

@@ -18,6 +18,9 @@ type Store struct {
 	state State
 	// dirs are directories that are there; see isDir. The writer's alone.
 	dirs map[string]bool
+	// deltas are of the last changes, and scratch is the writer's alone.
+	deltas  deltas
+	scratch []byte
 	// guarded is what is at EnabledPath, for readers.
 	guarded atomic.Bool
 	// gets count reads on this member.
@@ -37,6 +40,7 @@ func New(e *engine.Engine, st State) *Store {
 func (s *Store) Restart(st State) {
 	s.state = st
 	clear(s.dirs)
+	s.deltas.restart(st.index)
 	s.guarded.Store(st.guarded)
 	s.hub.restart(st)
 }

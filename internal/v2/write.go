@@ -34,6 +34,10 @@ func (t *txn) store(old, n *Node) error {
 			return err
 		}
 	}
+	if old != nil {
+		t.erased(old)
+	}
+	t.stored(n)
 	return t.b.Set(nodeKey(n.Path), n.append(nil), nil)
 }
 
@@ -47,6 +51,7 @@ func (t *txn) erase(n *Node) error {
 			return err
 		}
 	}
+	t.erased(n)
 	return t.b.Delete(nodeKey(n.Path), nil)
 }
 
