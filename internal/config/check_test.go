@@ -167,7 +167,6 @@ func TestAdvice(t *testing.T) {
 		"--v2-deprecation=write-only":  "warn: --v2-deprecation is deprecated and its value is ignored. map[value:write-only]",
 		"--max-request-bytes=10485761": "warn: exceeded recommended request limit map[max-request-bytes:10485761 recommended-request-bytes:10485760]",
 		"--raft-read-timeout=1s":       "info: raft-read-timeout increased to minimum value: 5s map[]",
-		"--memory-mlock":               "warn: setting is accepted, not effective yet map[setting:--memory-mlock waits-for:locking memory]",
 		"--backend-batch-limit=5":      "info: setting is accepted and has no effect map[reason:the store is not bbolt setting:--backend-batch-limit]",
 		"--backend-batch-limit=0":      "",
 		"--quota-backend-bytes=8589934593": "info: quota is larger than etcd recommends; here the disk is the limit " +

@@ -356,28 +356,6 @@ func TestHelp(t *testing.T) {
 	golden(t, "help.txt", Usage()+"\n"+Help())
 }
 
-// TestEffects lists what is accepted and does nothing, for those who plan.
-func TestEffects(t *testing.T) {
-	var b strings.Builder
-	write := func(name string, e effect) {
-		if e.later != "" {
-			fmt.Fprintf(&b, "later  %-50s %s\n", name, e.later)
-		}
-		if e.never != "" {
-			fmt.Fprintf(&b, "never  %-50s %s\n", name, e.never)
-		}
-	}
-	for _, row := range table() {
-		if row.group != groupIgnored {
-			write("--"+row.name, row.effect)
-		}
-	}
-	for _, g := range gateTable() {
-		write(g.name, g.effect)
-	}
-	golden(t, "effects.txt", b.String())
-}
-
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

@@ -5,7 +5,7 @@
 // # What it owns
 //
 // A setting is one row: name, group, default, where its value goes, help, its key
-// in a file, its former names, and how far it takes effect. The rows are in
+// in a file, its former names, and why it has no effect where that is so. The rows are in
 // rows_*.go, by the groups of the help text. Rules that concern several settings
 // are in check.go, values that follow from others in derive.go.
 //

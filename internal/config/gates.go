@@ -30,8 +30,8 @@ type gate struct {
 	stage string
 	on    bool // by default
 	to    func(*Features) *bool
-	// effect is like that of a setting.
-	effect effect
+	// idle is like that of a setting.
+	idle string
 }
 
 // Stages of gates. allAlpha and allBeta switch all gates of a stage that were not
@@ -46,21 +46,20 @@ const (
 func gateTable() []gate {
 	return []gate{
 		{name: "CompactHashCheck", stage: alpha, to: func(f *Features) *bool { return &f.CompactHashCheck },
-			effect: never("the hashes of compactions are always compared, unless --compact-hash-check-time is 0")},
+			idle: "the hashes of compactions are always compared, unless --compact-hash-check-time is 0"},
 		{name: "FastLeaseKeepAlive", stage: beta, on: true, to: func(f *Features) *bool { return &f.FastLeaseKeepAlive }},
 		{name: "InitialCorruptCheck", stage: alpha, to: func(f *Features) *bool { return &f.InitialCorruptCheck }},
 		{name: "LeaseCheckpoint", stage: alpha, to: func(f *Features) *bool { return &f.LeaseCheckpoint },
-			effect: never("what long leases have left always outlives a change of leader")},
+			idle: "what long leases have left always outlives a change of leader"},
 		{name: "LeaseCheckpointPersist", stage: alpha, to: func(f *Features) *bool { return &f.LeaseCheckpointPersist },
-			effect: never("what long leases have left always outlives a change of leader")},
+			idle: "what long leases have left always outlives a change of leader"},
 		{name: "PriorityRequest", stage: alpha, to: func(f *Features) *bool { return &f.PriorityRequest }},
-		{name: "SetMemberLocalAddr", stage: alpha, to: func(f *Features) *bool { return &f.SetMemberLocalAddr },
-			effect: later("dialing members from the advertised address")},
+		{name: "SetMemberLocalAddr", stage: alpha, to: func(f *Features) *bool { return &f.SetMemberLocalAddr }},
 		{name: "StopGRPCServiceOnDefrag", stage: alpha, to: func(f *Features) *bool { return &f.StopGRPCServiceOnDefrag },
-			effect: never("defragmenting does not block the member")},
+			idle: "defragmenting does not block the member"},
 		{name: "TxnModeWriteWithSharedBuffer", stage: beta, on: true,
-			to:     func(f *Features) *bool { return &f.TxnModeWriteWithSharedBuffer },
-			effect: never("transactions have no buffers to share")},
+			to:   func(f *Features) *bool { return &f.TxnModeWriteWithSharedBuffer },
+			idle: "transactions have no buffers to share"},
 	}
 }
 

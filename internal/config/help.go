@@ -57,10 +57,7 @@ func (s *setting) writeHelp(b *strings.Builder) {
 	for line := range strings.SplitSeq(s.help, "\n") {
 		fmt.Fprintf(b, "    %s\n", line)
 	}
-	switch {
-	case s.effect.later != "":
-		fmt.Fprintf(b, "    Not effective yet: waits for %s.\n", s.effect.later)
-	case s.effect.never != "":
-		fmt.Fprintf(b, "    Has no effect: %s.\n", s.effect.never)
+	if s.idle != "" {
+		fmt.Fprintf(b, "    Has no effect: %s.\n", s.idle)
 	}
 }

@@ -117,7 +117,7 @@ func (p *parser) parse(args, environ []string) error {
 	if err != nil {
 		return p.refuse(err)
 	}
-	p.tellEffects()
+	p.tellIdles()
 	return nil
 }
 
@@ -242,27 +242,24 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// tellEffects adds a line for each setting that was changed and does nothing.
-func (p *parser) tellEffects() {
+// tellIdles adds a line for each setting that was changed and does nothing.
+func (p *parser) tellIdles() {
 	untouched := newParser()
 	for i := range p.rows {
 		row := &p.rows[i]
 		if p.made[row.name] && (row.group == groupIgnored || row.to(&p.draft).String() != row.to(&untouched.draft).String()) {
-			p.tellEffect("--"+row.name, row.effect)
+			p.tellIdle("--"+row.name, row.idle)
 		}
 	}
 	for _, g := range gateTable() {
 		if *g.to(&p.draft.Features) != g.on {
-			p.tellEffect("feature gate "+g.name, g.effect)
+			p.tellIdle("feature gate "+g.name, g.idle)
 		}
 	}
 }
 
-func (p *parser) tellEffect(name string, e effect) {
-	switch {
-	case e.later != "":
-		p.warn("setting is accepted, not effective yet", zap.String("setting", name), zap.String("waits-for", e.later))
-	case e.never != "":
-		p.info("setting is accepted and has no effect", zap.String("setting", name), zap.String("reason", e.never))
+func (p *parser) tellIdle(name, why string) {
+	if why != "" {
+		p.info("setting is accepted and has no effect", zap.String("setting", name), zap.String("reason", why))
 	}
 }

@@ -44,8 +44,8 @@ func clusteringRows() []setting {
 			to: func(d *draft) value {
 				return choice{&d.v2Deprecation, []string{"not-yet", "write-only", "write-only-skip-check", "write-only-drop-data", "gone"}}
 			},
-			help:   "How far API v2 is given up: write-only, write-only-skip-check, write-only-drop-data or gone.",
-			effect: never("API v2 stays; --enable-v2 switches it")},
+			help: "How far API v2 is given up: write-only, write-only-skip-check, write-only-drop-data or gone.",
+			idle: "API v2 stays; --enable-v2 switches it"},
 	}
 }
 

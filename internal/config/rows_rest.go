@@ -1,7 +1,6 @@
 package config
 
 func observationRows() []setting {
-	const tracing = "distributed tracing"
 	return []setting{
 		{name: "enable-pprof", group: groupProfiling, def: "false",
 			to:   func(d *draft) value { return boolean(&d.Metrics.Pprof) },
@@ -45,23 +44,23 @@ func observationRows() []setting {
 		{name: "enable-distributed-tracing", group: groupTracing, def: "false",
 			to:     func(d *draft) value { return boolean(&d.Tracing.Enabled) },
 			former: []string{"experimental-enable-distributed-tracing"},
-			help:   "Send spans to a collector.", effect: later(tracing)},
+			help:   "Send spans to a collector."},
 		{name: "distributed-tracing-address", group: groupTracing, def: "localhost:4317",
 			to:     func(d *draft) value { return str(&d.Tracing.Address) },
 			former: []string{"experimental-distributed-tracing-address"},
-			help:   "Address of the collector.", effect: later(tracing)},
+			help:   "Address of the collector."},
 		{name: "distributed-tracing-service-name", group: groupTracing, def: "etcd",
 			to:     func(d *draft) value { return str(&d.Tracing.ServiceName) },
 			former: []string{"experimental-distributed-tracing-service-name"},
-			help:   "Name of the service in spans, the same on all members.", effect: later(tracing)},
+			help:   "Name of the service in spans, the same on all members."},
 		{name: "distributed-tracing-instance-id", group: groupTracing,
 			to:     func(d *draft) value { return str(&d.Tracing.InstanceID) },
 			former: []string{"experimental-distributed-tracing-instance-id"},
-			help:   "ID of this member in spans, another one on each.", effect: later(tracing)},
+			help:   "ID of this member in spans, another one on each."},
 		{name: "distributed-tracing-sampling-rate", group: groupTracing, def: "0",
 			to:     func(d *draft) value { return signed(&d.Tracing.PerMillion) },
 			former: []string{"experimental-distributed-tracing-sampling-rate"},
-			help:   "How many spans of a million are sent.", effect: later(tracing)},
+			help:   "How many spans of a million are sent."},
 	}
 }
 
@@ -93,7 +92,7 @@ func featureRows() []setting {
 		{name: "downgrade-check-time", group: groupFeatures, def: "5s",
 			to:     func(d *draft) value { return duration(&d.Checks.Downgrade) },
 			former: []string{"experimental-downgrade-check-time"},
-			help:   "How often to look whether a downgrade is complete (0 for never).", effect: never("a downgrade is completed by a leader of the lower version")},
+			help:   "How often to look whether a downgrade is complete (0 for never).", idle: "a downgrade is completed by a leader of the lower version"},
 		{name: "max-learners", group: groupFeatures, def: "1",
 			to:     func(d *draft) value { return signed(&d.Raft.MaxLearners) },
 			former: []string{"experimental-max-learners"},
@@ -102,7 +101,7 @@ func featureRows() []setting {
 			to:     func(d *draft) value { return unsigned(&d.defragThreshold) },
 			former: []string{"experimental-bootstrap-defrag-threshold-megabytes"},
 			help:   "Defragment at start if this much would be gained (0 for never).",
-			effect: never("the store reclaims space while it serves")},
+			idle:   "the store reclaims space while it serves"},
 	}
 }
 
@@ -124,9 +123,9 @@ func formerRows() []setting {
 			help: "Now the feature gate " + name + "."})
 	}
 	return append(rows, setting{name: "experimental-enable-v2v3", group: groupFormer,
-		to:     func(d *draft) value { return str(&d.v2v3Prefix) },
-		help:   "Served API v2 from the keys of API v3 under a prefix.",
-		effect: never("API v2 keeps keys of its own")})
+		to:   func(d *draft) value { return str(&d.v2v3Prefix) },
+		help: "Served API v2 from the keys of API v3 under a prefix.",
+		idle: "API v2 keeps keys of its own"})
 }
 
 func unsafeRows() []setting {
@@ -149,7 +148,7 @@ func ignoredRows() []setting {
 		"test.coverprofile", "test.outputdir",
 	} {
 		rows = append(rows, setting{name: name, group: groupIgnored, def: "false", file: notInFile,
-			to: func(*draft) value { return boolean(new(bool)) }, effect: never("it has had none for long")})
+			to: func(*draft) value { return boolean(new(bool)) }, idle: "it has had none for long"})
 	}
 	return rows
 }

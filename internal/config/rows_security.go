@@ -68,7 +68,7 @@ func clientCertificateRows() []setting {
 	})
 	for i := range rows {
 		if rows[i].name == "client-cert-file" || rows[i].name == "client-key-file" {
-			rows[i].effect = never("the server does not connect to itself")
+			rows[i].idle = "the server does not connect to itself"
 		}
 	}
 	return rows

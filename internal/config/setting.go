@@ -45,22 +45,13 @@ type setting struct {
 	file string
 	// former are names that older versions used.
 	former []string
-	effect effect
+	// idle says why it does nothing here, "" if it does what it says.
+	idle string
 	// gate is the feature gate that a former flag has become.
 	gate string
 }
 
 const notInFile = "-"
-
-// effect tells what comes of a setting that was made. The zero effect is that it
-// does what it says.
-type effect struct {
-	later string // the capability that will make it effective
-	never string // why it has none
-}
-
-func later(capability string) effect { return effect{later: capability} }
-func never(why string) effect        { return effect{never: why} }
 
 // envPrefix is the beginning of the names of all environment variables.
 const envPrefix = "ETCD_"
@@ -90,33 +81,6 @@ func table() []setting {
 		observationRows(), featureRows(), backupRows(), formerRows(), unsafeRows(), ignoredRows(),
 	} {
 		all = append(all, rows...)
-	}
-	return all
-}
-
-// Effect tells what comes of a setting that does not do what it says: it waits for
-// a capability, or it means nothing here.
-type Effect struct {
-	Name         string
-	Later, Never string // one of them is not empty
-}
-
-// Effects lists the flags and feature gates that are accepted without effect, but
-// for those that etcd ignores too.
-func Effects() []Effect {
-	var all []Effect
-	add := func(name string, e effect) {
-		if e.later != "" || e.never != "" {
-			all = append(all, Effect{name, e.later, e.never})
-		}
-	}
-	for _, row := range table() {
-		if row.group != groupIgnored {
-			add("--"+row.name, row.effect)
-		}
-	}
-	for _, g := range gateTable() {
-		add("feature gate "+g.name, g.effect)
 	}
 	return all
 }

@@ -29,8 +29,8 @@ type group struct {
 	entries int
 	bytes   int64
 	results []delivery
-	// since is when the last request of the group was done, for measuring.
-	since time.Duration
+	// began is when the group was handed over, since when the last request of the group was done, for measuring.
+	began, since time.Duration
 	// access, if not nil, puts changed rules into force. It runs before the applied index
 	// is published: whoever has waited for an index must find the rules of then.
 	access func()
@@ -67,6 +67,7 @@ func (f *FSM) Apply(entries []*raftpb.Entry, conf ConfChanger) error {
 // applyGroup applies a first part of entries as one batch and reports how many
 // they were.
 func (f *FSM) applyGroup(entries []*raftpb.Entry, conf ConfChanger) (int, error) {
+	began := f.elapsed()
 	f.waiting.Add(1)
 	f.mu.Lock()
 	f.waiting.Add(-1)
@@ -91,7 +92,7 @@ func (f *FSM) applyGroup(entries []*raftpb.Entry, conf ConfChanger) (int, error)
 		}
 		if g == nil {
 			// gofail: var beforeStartDBTxn struct{}
-			g = &group{kv: f.store.Begin(leaseTable{f.leases}, own), conf: conf, since: f.elapsed()}
+			g = &group{kv: f.store.Begin(leaseTable{f.leases}, own), conf: conf, began: began, since: f.elapsed()}
 			// gofail: var afterStartDBTxn struct{}
 		}
 		if err := f.applyEntry(g, e, req); err != nil {
@@ -240,7 +241,9 @@ func (f *FSM) commit(g *group) error {
 	for _, do := range g.after {
 		do()
 	}
+	took := f.elapsed() - g.began
 	for i := range g.results {
+		g.results[i].result.Took = took
 		f.cfg.Deliver(g.results[i].id, g.results[i].result)
 	}
 	if f.unflushed.Add(g.bytes+int64(g.entries)*entryOverhead) >= flushBytes {

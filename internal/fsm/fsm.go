@@ -29,6 +29,8 @@ type Result struct {
 	Body []byte
 	// V2 is what a request of API v2 came to.
 	V2 *v2.Result
+	// Took is how long it took to apply it, with its group.
+	Took time.Duration
 	// Done, if not nil, is closed when work that goes on in the background (the
 	// removal of a compaction) is finished.
 	Done <-chan struct{}

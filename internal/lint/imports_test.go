@@ -10,13 +10,13 @@ import (
 var layers = [][]string{
 	{"cmd/etcd"},
 	{"embed"},
-	{"internal/member"},
+	{"internal/member", "internal/proxy", "internal/gateway"},
 	{"internal/rpc", "internal/httpapi", "internal/console", "internal/httpapi/v2http", "internal/transfer", "internal/archive"},
 	{"internal/server", "internal/exchange"},
 	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers", "internal/discovery"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},
 	{"internal/engine"},
-	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/recent", "internal/admission", "internal/audit", "internal/certs", "internal/rpc/lockpb", "internal/rpc/electionpb"},
+	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/phase", "internal/tracing", "internal/recent", "internal/admission", "internal/audit", "internal/certs", "internal/outpost", "internal/rpc/lockpb", "internal/rpc/electionpb"},
 }
 
 // others lists the packages beside the server's house, and all of our own

@@ -67,6 +67,9 @@ type Config struct {
 	// PeerReadTimeout and PeerWriteTimeout are how long streams between members may
 	// stall; 0 means the least, 5 s.
 	PeerReadTimeout, PeerWriteTimeout time.Duration
+	// DialFromAdvertised connects with other members from the address that this one
+	// advertises.
+	DialFromAdvertised bool
 
 	// UrgentRevocations lets leases be revoked when other proposals are refused.
 	UrgentRevocations     bool
@@ -105,6 +108,8 @@ type Config struct {
 	// Audit says where it is written down what clients do.
 	Audit config.Audit
 
+	// Tracing says where spans of calls go.
+	Tracing config.Tracing
 	// EnablePprof serves /debug/pprof on the client port.
 	EnablePprof bool
 	// ExtensiveMetrics adds histograms of call latencies.
@@ -131,6 +136,8 @@ type Config struct {
 	JSONGateway bool
 	// Console serves a web page about the cluster and its keys.
 	Console bool
+	// LockMemory keeps the process's memory from being paged out.
+	LockMemory bool
 	// WithoutSync never waits for the disk: a crash loses what was acknowledged.
 	WithoutSync bool
 	// FS is the file system of the data directory; nil means the operating

@@ -75,14 +75,14 @@ func (m *Member) serveEarly() {
 	m.api = httpapi.New(probed{m}, requestTimeout(&m.cfg))
 	m.api.Former = m.cfg.FormerAnswers
 	m.calls = rpc.NewMetrics(m.cfg.ExtensiveMetrics)
-	m.rpc = rpc.New(rpc.Config{
+	m.rpc = rpc.New(m.traced(rpc.Config{
 		Server: m.server, Watch: m.hub, Snapshot: m, Metrics: m.calls,
 		MaxRequestBytes: m.cfg.MaxRequestBytes, MaxConcurrentStreams: m.cfg.MaxConcurrentStreams,
 		ElectionTimeout:  m.cfg.electionTimeout(),
 		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
 		RevokeWatches: m.cfg.RevokeWatches, Costs: m.costs, Audit: m.audit,
 		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
-	})
+	}))
 	registry := m.newRegistry(m.api, m.calls)
 	m.shown, m.registry = metricsHandler(registry), registry
 	m.openRecent()

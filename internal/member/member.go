@@ -24,6 +24,7 @@ import (
 	"bowline/internal/recent"
 	"bowline/internal/rpc"
 	"bowline/internal/server"
+	"bowline/internal/tracing"
 	"bowline/internal/transport"
 	"bowline/internal/wal"
 	"bowline/internal/watch"
@@ -66,6 +67,7 @@ type Member struct {
 	memory    *admission.Memory // nil if it is not watched
 	costs     *admission.Costs  // nil if there is no limit
 	audit     *audit.Log        // nil if there is none
+	spans     *tracing.Spans    // nil if nothing is traced
 	sides     sides
 	peerHTTP  *http.Client
 	transport *transport.Transport
@@ -161,10 +163,10 @@ func (m *Member) start(ctx context.Context) error {
 	if err := m.makeCertificates(); err != nil {
 		return err
 	}
-	if err := m.openLimits(); err != nil {
+	if err := m.surround(ctx); err != nil {
 		return err
 	}
-	m.peerHTTP = newPeerHTTP(&m.cfg, m.sides.peers)
+	m.peerHTTP = newPeerHTTP(peerDialer(&m.cfg, m.log), m.sides.peers)
 	if err := m.dir.clearSnapshots(); err != nil {
 		return err
 	}
@@ -224,6 +226,17 @@ func (m *Member) start(ctx context.Context) error {
 // feedBytes is how much of the latest events is held for watchers; those who are
 // further behind read the engine.
 const feedBytes = 8 << 20
+
+// surround opens what stands around the requests.
+func (m *Member) surround(ctx context.Context) error {
+	if err := lockMemory(&m.cfg); err != nil {
+		return err
+	}
+	if err := m.openLimits(); err != nil {
+		return err
+	}
+	return m.openTracing(ctx)
+}
 
 func (m *Member) goRun(f func()) {
 	m.running.Add(1)
@@ -426,6 +439,7 @@ func (m *Member) stop() error {
 		m.peerHTTP.CloseIdleConnections()
 	}
 	m.running.Wait()
+	m.closeTracing()
 	if m.fsm != nil {
 		m.fsm.Stop()
 	}

@@ -31,8 +31,7 @@ func (m *Member) peerClient() *peers.Client {
 
 // newPeerHTTP is the client for questions to other members. Each question has a
 // deadline of its own.
-func newPeerHTTP(cfg *Config, side *certs.Side) *http.Client {
-	dialer := &net.Dialer{Timeout: dialTimeout(cfg), KeepAlive: tcpKeepAlive}
+func newPeerHTTP(dialer *net.Dialer, side *certs.Side) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, DialTLSContext: side.Dialer(dialer.DialContext),
@@ -51,7 +50,7 @@ func dialTimeout(cfg *Config) time.Duration { return time.Second + cfg.electionT
 func (m *Member) openTransport() (err error) {
 	m.transport, err = transport.New(transport.Config{
 		ID: m.id.memberID, ClusterID: m.id.clusterID, PeerURLs: m.ownPeerURLs,
-		Version: server.Version, MinClusterVersion: oldestPeer, DialTimeout: dialTimeout(&m.cfg),
+		Version: server.Version, MinClusterVersion: oldestPeer, DialTimeout: dialTimeout(&m.cfg), Dial: peerDialer(&m.cfg, m.log).DialContext,
 		Handshake: m.sides.peers.Handshake, ReadTimeout: m.cfg.PeerReadTimeout, WriteTimeout: m.cfg.PeerWriteTimeout,
 		Raft: raftSide{m}, SendSnapshot: m.sendState, OnRemoved: m.removed, Logger: m.log,
 	})

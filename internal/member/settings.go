@@ -42,7 +42,7 @@ func FromSettings(c *config.Config, log *zap.Logger) (Config, error) {
 		EnableV2: c.V2.Enabled, FormerAnswers: c.V2.Said,
 		Memory: c.Limits.Memory, UserRequests: c.Limits.UserRequestRate, UserBytes: c.Limits.UserByteRate, Audit: c.Audit,
 		EnablePprof: c.Metrics.Pprof, ExtensiveMetrics: c.Metrics.Extensive,
-		Backup:      c.Backup,
+		Backup: c.Backup, Tracing: c.Tracing, LockMemory: c.Storage.MemoryLock, DialFromAdvertised: c.Features.SetMemberLocalAddr,
 		SlowRequest: c.Warn.Unary, SlowApply: c.Warn.Apply, Gates: c.Features.Gates(),
 		Logger: log,
 	}, nil

@@ -96,7 +96,6 @@ var errorCodes = []struct {
 	{cluster.ErrUnhealthy, codes.Unavailable},
 	{server.ErrStreamSort, codes.Unimplemented},
 	{server.ErrStreamFilters, codes.Unimplemented},
-	{server.ErrUnbuilt, codes.Unimplemented},
 	{context.Canceled, codes.Canceled},
 	{context.DeadlineExceeded, codes.DeadlineExceeded},
 }

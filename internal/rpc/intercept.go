@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"bowline/internal/phase"
 	"bowline/internal/server"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -96,14 +97,10 @@ func (m *member) serve(ctx context.Context, req any, method string, handle grpc.
 		count.handled(err)
 		return nil, err
 	}
-	if count.notBuilt != nil {
-		count.handled(count.notBuilt)
-		return nil, count.notBuilt
-	}
-	began := time.Since(m.started)
-	resp, err := handle(ctx, req)
+	line := phase.Begin(ctx, time.Now())
+	resp, err := handle(line, req)
 	count.handled(err)
-	m.finished(ctx, count, &call{method: method, req: req, resp: resp, err: err, took: time.Since(m.started) - began})
+	m.finished(count, &call{line: line, method: method, req: req, resp: resp, err: err, took: time.Since(line.Began)})
 	return resp, err
 }
 

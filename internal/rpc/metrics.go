@@ -48,8 +48,6 @@ type methodCount struct {
 	calls, received, sent atomic.Int64
 	byCode                [codeCount]atomic.Int64
 	lazy                  bool // shown only once it was called
-	// notBuilt is what the method is refused with, nil for most.
-	notBuilt error
 	// timed is how long the calls took, by the name that etcd has for the kind of
 	// request; nil if it does not tell. reads is for transactions that only read.
 	timed, reads *kindTimes
@@ -159,7 +157,7 @@ func (m *Metrics) register(s *grpc.Server) {
 				kind = "server_stream"
 			}
 			full := "/" + name + "/" + x.Name
-			c := &methodCount{service: name, method: x.Name, kind: kind, notBuilt: refusalOf(full),
+			c := &methodCount{service: name, method: x.Name, kind: kind,
 				lazy: !strings.HasPrefix(name, "etcdserverpb.") && !strings.HasPrefix(name, "grpc.health.")}
 			if kind, ok := requestKinds[full]; ok {
 				c.timed = newKindTimes(kind)

@@ -14,11 +14,13 @@ import (
 	"bowline/internal/watch"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/stats"
 )
 
 // Config of the gRPC server.
@@ -44,7 +46,10 @@ type Config struct {
 	// SlowRequest is from when a unary call, SlowApply from when the work of a read
 	// is worth a warning.
 	SlowRequest, SlowApply time.Duration
-	Logger                 *zap.Logger
+	// Calls, if not nil, makes spans of calls, and Tracer of what they consist of.
+	Calls  stats.Handler
+	Tracer trace.Tracer
+	Logger *zap.Logger
 }
 
 // MessageOverhead is how much longer than a proposal a received message may be.
@@ -77,7 +82,7 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
-	m := &member{Config: c, started: time.Now()}
+	m := &member{Config: c}
 	opts := []grpc.ServerOption{
 		grpc.Creds(shaken{}),
 		grpc.ForceServerCodecV2(codec{&c.Metrics.receivedBytes, &c.Metrics.sentBytes}),
@@ -95,6 +100,9 @@ func New(c Config) *Service {
 	}
 	if c.KeepAliveInterval > 0 && c.KeepAliveTimeout > 0 {
 		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{Time: c.KeepAliveInterval, Timeout: c.KeepAliveTimeout}))
+	}
+	if c.Calls != nil {
+		opts = append(opts, grpc.StatsHandler(c.Calls))
 	}
 	s := &Service{Server: grpc.NewServer(opts...), health: health.NewServer(), unary: &m.calls}
 	s.RegisterService(kvDesc(), c.Server)
@@ -114,8 +122,7 @@ func New(c Config) *Service {
 // member is what the interceptors and the watch service know of the member.
 type member struct {
 	Config
-	calls   atomic.Int64 // unary ones under way
-	started time.Time    // for measuring
+	calls atomic.Int64 // unary ones under way
 }
 
 func (m *member) NewWatchStream() *watch.Stream { return m.Watch.NewStream() }

@@ -1,12 +1,12 @@
 package rpc
 
 import (
-	"context"
 	"fmt"
 	"time"
 
 	"bowline/internal/fsm"
 	"bowline/internal/mvcc"
+	"bowline/internal/phase"
 	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -20,6 +20,7 @@ import (
 
 // call is a unary call that has ended.
 type call struct {
+	line   *phase.Timeline
 	method string
 	req    any
 	resp   any
@@ -29,15 +30,19 @@ type call struct {
 
 // finished counts a unary call and tells the log if it took long. While nothing is
 // slow it only compares.
-func (m *member) finished(ctx context.Context, count *methodCount, c *call) {
+func (m *member) finished(count *methodCount, c *call) {
 	m.Metrics.took(count, c.req, c.err, c.took)
 	if c.took > m.SlowApply {
 		m.warnSlowRead(c)
 	}
+	if c.took > tellPhases {
+		m.tellPhases(c)
+	}
+	m.span(c)
 	if c.took > m.SlowRequest {
-		m.tellStats(ctx, zap.WarnLevel, c)
+		m.tellStats(zap.WarnLevel, c)
 	} else if m.Logger.Core().Enabled(zap.DebugLevel) {
-		m.tellStats(ctx, zap.DebugLevel, c)
+		m.tellStats(zap.DebugLevel, c)
 	}
 }
 
@@ -98,21 +103,21 @@ func intField(a *wire.Answer, field protowire.Number) int64 {
 	return int64(v)
 }
 
-// stats is what the line about a call tells of it; -1 for calls other than those on
+// callStats is what the line about a call tells of it; -1 for calls other than those on
 // keys.
-type stats struct {
+type callStats struct {
 	requests, requestBytes, responses, responseBytes int64
 	content                                          string
 }
 
 // tellStats writes the line about a call that tools look for.
-func (m *member) tellStats(ctx context.Context, level zapcore.Level, c *call) {
+func (m *member) tellStats(level zapcore.Level, c *call) {
 	ce := m.Logger.Check(level, "request stats")
 	if ce == nil {
 		return
 	}
 	remote := ""
-	if p, ok := peer.FromContext(ctx); ok {
+	if p, ok := peer.FromContext(c.line); ok {
 		remote = p.Addr.String()
 	}
 	s := statsOf(c)
@@ -123,30 +128,30 @@ func (m *member) tellStats(ctx context.Context, level zapcore.Level, c *call) {
 	)
 }
 
-func statsOf(c *call) stats {
+func statsOf(c *call) callStats {
 	answer, _ := c.resp.(*wire.Answer)
 	if answer == nil {
 		answer = new(wire.Answer)
 	}
-	var s stats
+	var s callStats
 	switch req := c.req.(type) {
 	case *pb.RangeRequest:
-		s = stats{requestBytes: int64(proto.Size(req)), responses: intField(answer, rangeCount), content: wire.Describe(req)}
+		s = callStats{requestBytes: int64(proto.Size(req)), responses: intField(answer, rangeCount), content: wire.Describe(req)}
 	case *pb.PutRequest:
-		s = stats{requests: 1, requestBytes: int64(proto.Size(req)), content: wire.Describe(req)}
+		s = callStats{requests: 1, requestBytes: int64(proto.Size(req)), content: wire.Describe(req)}
 	case *pb.DeleteRangeRequest:
-		s = stats{requestBytes: int64(proto.Size(req)), responses: intField(answer, deletedCount), content: wire.Describe(req)}
+		s = callStats{requestBytes: int64(proto.Size(req)), responses: intField(answer, deletedCount), content: wire.Describe(req)}
 	case *pb.TxnRequest:
 		ops := req.Failure
 		if intField(answer, txnSucceeded) != 0 {
 			ops = req.Success
 		}
-		s = stats{requests: int64(len(ops)), content: wire.Describe(req)}
+		s = callStats{requests: int64(len(ops)), content: wire.Describe(req)}
 		for _, op := range ops {
 			s.requestBytes += int64(proto.Size(op))
 		}
 	default:
-		return stats{-1, -1, -1, -1, ""}
+		return callStats{-1, -1, -1, -1, ""}
 	}
 	s.responseBytes = int64(answer.Len())
 	return s

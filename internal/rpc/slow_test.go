@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"bowline/internal/phase"
 	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -19,8 +20,7 @@ import (
 func measured(level zapcore.Level, slow time.Duration) (*member, *observer.ObservedLogs) {
 	core, logs := observer.New(level)
 	return &member{
-		Config:  Config{Metrics: NewMetrics(false), SlowRequest: slow, SlowApply: slow, Logger: zap.New(core)},
-		started: time.Now(),
+		Config: Config{Metrics: NewMetrics(false), SlowRequest: slow, SlowApply: slow, Logger: zap.New(core)},
 	}, logs
 }
 
@@ -33,13 +33,14 @@ func rangeCall(took time.Duration) *call {
 		a.Message(2<<3|2, []byte("\x0a\x01k"))
 	}
 	a.Int(4<<3, 7)
-	return &call{method: methodRange, req: &pb.RangeRequest{Key: []byte("k"), Limit: 3}, resp: a, took: took}
+	line := phase.Begin(context.Background(), time.Now().Add(-took))
+	return &call{line: line, method: methodRange, req: &pb.RangeRequest{Key: []byte("k"), Limit: 3}, resp: a, took: took}
 }
 
 func TestSlowReadsAreTold(t *testing.T) {
-	m, logs := measured(zap.InfoLevel, time.Second)
+	m, logs := measured(zap.WarnLevel, time.Second)
 	for _, took := range []time.Duration{time.Second, time.Second + 1} {
-		m.finished(t.Context(), countOf("Range"), rangeCall(took))
+		m.finished(countOf("Range"), rangeCall(took))
 	}
 	if n := m.Metrics.SlowReads(); n != 1 {
 		t.Errorf("%d slow reads are counted, want the one that took longer than a second", n)
@@ -69,14 +70,14 @@ func TestStatsOfOtherCalls(t *testing.T) {
 	deleted.Int(2<<3, 5)
 	for _, c := range []struct {
 		call call
-		want stats
+		want callStats
 	}{
-		{call{req: put, resp: new(wire.Answer)}, stats{1, 11, 0, 0, `key:"k" value_size:6`}},
-		{call{req: &pb.DeleteRangeRequest{Key: []byte("k")}, resp: deleted}, stats{0, 3, 5, 2, `key:"k"`}},
-		{call{req: &pb.TxnRequest{Success: []*pb.RequestOp{op, op}}, resp: succeeded}, stats{2, 26, 0, 2,
+		{call{req: put, resp: new(wire.Answer)}, callStats{1, 11, 0, 0, `key:"k" value_size:6`}},
+		{call{req: &pb.DeleteRangeRequest{Key: []byte("k")}, resp: deleted}, callStats{0, 3, 5, 2, `key:"k"`}},
+		{call{req: &pb.TxnRequest{Success: []*pb.RequestOp{op, op}}, resp: succeeded}, callStats{2, 26, 0, 2,
 			`compare:<> success:<request_put:<key:"k" value_size:6> request_put:<key:"k" value_size:6>> failure:<>`}},
-		{call{req: put, err: status.Error(codes.Unavailable, "x")}, stats{1, 11, 0, 0, `key:"k" value_size:6`}},
-		{call{req: &pb.LeaseGrantRequest{TTL: 5}, resp: new(pb.LeaseGrantResponse)}, stats{-1, -1, -1, -1, ""}},
+		{call{req: put, err: status.Error(codes.Unavailable, "x")}, callStats{1, 11, 0, 0, `key:"k" value_size:6`}},
+		{call{req: &pb.LeaseGrantRequest{TTL: 5}, resp: new(pb.LeaseGrantResponse)}, callStats{-1, -1, -1, -1, ""}},
 	} {
 		if got := statsOf(&c.call); got != c.want {
 			t.Errorf("%T: got %+v, want %+v", c.call.req, got, c.want)
@@ -86,7 +87,7 @@ func TestStatsOfOtherCalls(t *testing.T) {
 
 func TestDebugTellsEveryCall(t *testing.T) {
 	m, logs := measured(zap.DebugLevel, time.Hour)
-	m.finished(t.Context(), countOf("Range"), rangeCall(time.Microsecond))
+	m.finished(countOf("Range"), rangeCall(time.Microsecond))
 	if lines := logs.All(); len(lines) != 1 || lines[0].Level != zap.DebugLevel || lines[0].Message != "request stats" {
 		t.Errorf("logged %v", lines)
 	}
@@ -95,12 +96,12 @@ func TestDebugTellsEveryCall(t *testing.T) {
 // BenchmarkMeasuring is what a unary call costs more for being measured.
 func BenchmarkMeasuring(b *testing.B) {
 	m, _ := measured(zap.InfoLevel, time.Hour)
-	count, ctx := countOf("Range"), context.Background()
+	count := countOf("Range")
 	req := &pb.RangeRequest{Key: []byte("k")}
 	var resp any = new(wire.Answer)
 	b.ReportAllocs()
 	for b.Loop() {
-		began := time.Since(m.started)
-		m.finished(ctx, count, &call{method: methodRange, req: req, resp: resp, took: time.Since(m.started) - began})
+		line := phase.Begin(context.Background(), time.Now())
+		m.finished(count, &call{line: line, method: methodRange, req: req, resp: resp, took: time.Since(line.Began)})
 	}
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -138,9 +137,6 @@ func (s *Server) Defragment(ctx context.Context) error {
 	s.cfg.Logger.Info("finished defragment")
 	return nil
 }
-
-// ErrUnbuilt tells that this version does not have a feature.
-var ErrUnbuilt = errors.New("etcdserver: not built in this version")
 
 // isLearner tells whether this member may not vote.
 func (s *Server) isLearner() bool {

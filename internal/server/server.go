@@ -17,6 +17,7 @@ import (
 	"bowline/internal/mvcc"
 	"bowline/internal/node"
 	"bowline/internal/peers"
+	"bowline/internal/phase"
 	"bowline/internal/watch"
 	"bowline/internal/wire"
 
@@ -230,10 +231,17 @@ func (s *Server) proposeOnce(ctx context.Context, id uint64, deadline time.Time,
 	if !ok {
 		return fsm.Result{}, ErrStopped
 	}
+	line := phase.Of(ctx)
+	line.End("check and encode", w.since)
 	hand(func(err error) { s.refused(id, err) })
 	select {
 	case r := <-w.result:
 		s.waiters.release(w)
+		if line != nil {
+			now := time.Now()
+			line.End("agree", now.Add(-r.Took))
+			line.End("apply", now)
+		}
 		s.countFailure(r.Err)
 		return r, r.Err
 	case <-ctx.Done():
@@ -304,8 +312,11 @@ func (s *Server) readIndex(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.RequestTimeout(), ErrTimeout)
 	defer cancel()
 	index, err := s.node.ReadIndex(ctx)
+	line := phase.Of(ctx)
+	line.End("agree on a read index", time.Now())
 	if err == nil {
 		err = s.applied.wait(ctx, index)
+		line.End("wait until it is applied", time.Now())
 	}
 	return s.readError(ctx, err)
 }
