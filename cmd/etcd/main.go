@@ -1,4 +1,4 @@
-// Command etcd runs one member of a cluster.
+// Command etcd runs one member of a cluster, or one of the programs that stand before a cluster.
 package main
 
 import (
@@ -23,9 +23,8 @@ func main() { os.Exit(run(os.Args[1:], os.Environ())) }
 
 // run is the life of the process: settings, log, member, signal.
 func run(args, environ []string) int {
-	if len(args) > 0 && (args[0] == "gateway" || args[0] == "grpc-proxy") {
-		fmt.Fprintf(os.Stderr, "etcd %s is not built in this version\n", args[0])
-		return 1
+	if isOutpost(args) {
+		return outposts(args)
 	}
 	settings, lines, err := config.Parse(args, environ)
 	if err != nil {

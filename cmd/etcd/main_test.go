@@ -68,7 +68,10 @@ func TestExitCodes(t *testing.T) {
 			"--listen-peer-urls=http://127.0.0.1:0"}, 1, "address already in use"},
 		{"a file in the way", nil, []string{"--data-dir=/dev/null/x", "--listen-client-urls=http://127.0.0.1:0",
 			"--advertise-client-urls=http://127.0.0.1:1", "--listen-peer-urls=http://127.0.0.1:0"}, 1, "cannot access data directory"},
-		{"the gateway", nil, []string{"gateway", "start"}, 1, "not built in this version"},
+		{"the gateway without a command", nil, []string{"gateway"}, 0, "Use \"etcd gateway [command] --help\" for more"},
+		{"the gateway's help", nil, []string{"gateway", "start", "--help"}, 0, "--retry-delay duration        duration of delay before retrying failed endpoints (default 1m0s)"},
+		{"an unknown flag of the gateway", nil, []string{"gateway", "start", "--nope"}, 1, "unknown flag: --nope"},
+		{"the gateway's own endpoint", nil, []string{"gateway", "start", "--endpoints=127.0.0.1:23790"}, 1, "should not resolve to the gateway listen addr"},
 	} {
 		out, err := command(t, c.environ, c.args...).CombinedOutput()
 		code := 0
