@@ -1,0 +1,49 @@
+// Lines over time, as SVG.
+import { h, put, s } from './dom.js';
+
+const width = 480, height = 170, left = 56, bottom = 22, top = 8, right = 8;
+
+// nice is the least round number that is not below n.
+function nice(n) {
+  if (!(n > 0)) return 1;
+  const p = 10 ** Math.floor(Math.log10(n));
+  return [1, 2, 2.5, 5, 10].map((f) => f * p).find((x) => x >= n * (1 - 1e-9));
+}
+
+// plot is a chart of named lines; format writes a value. update takes the times in
+// milliseconds, and the values of each line, null where there are none.
+export function plot(title, names, format, span) {
+  const lines = names.map((_, i) => s('path', { class: `line${i}` }));
+  const grid = [0, 0.5, 1].map((f) => {
+    const y = top + (height - top - bottom) * (1 - f);
+    return { f, label: s('text', { x: left - 6, y: y + 4, 'text-anchor': 'end' }), line: s('line', { class: 'grid', x1: left, x2: width - right, y1: y, y2: y }) };
+  });
+  const picture = s('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': title },
+    grid.flatMap((g) => [g.line, g.label]), lines,
+    s('text', { x: left, y: height - 6 }, `−${Math.round(span / 60000)} min`), s('text', { x: width - right, y: height - 6, 'text-anchor': 'end' }, '0'));
+  const now = names.map(() => h('b', {}, '–'));
+  const legend = h('ul', { class: 'legend' }, names.map((n, i) => h('li', {},
+    s('svg', { viewBox: '0 0 28 8', 'aria-hidden': 'true' }, s('path', { class: `line${i}`, d: 'M0 4H28' })), n, ' ', now[i])));
+  const update = (times, values) => {
+    const end = times[times.length - 1];
+    const most = nice(Math.max(...values.flat().filter((v) => v !== null), 0));
+    const x = (at) => left + (width - left - right) * (1 - (end - at) / span);
+    const y = (v) => top + (height - top - bottom) * (1 - v / most);
+    for (const g of grid) put(g.label, format(most * g.f));
+    values.forEach((line, i) => {
+      let d = '', pen = 'M';
+      line.forEach((v, j) => {
+        if (v === null || end - times[j] > span) pen = 'M';
+        else {
+          d += `${pen}${x(times[j]).toFixed(1)} ${y(v).toFixed(1)}`;
+          pen = 'L';
+        }
+      });
+      lines[i].setAttribute('d', d);
+      const last = line[line.length - 1];
+      put(now[i], last === null || last === undefined ? '–' : format(last));
+    });
+    picture.setAttribute('aria-label', `${title}: ${names.map((n, i) => `${n} ${now[i].textContent}`).join(', ')}`);
+  };
+  return { root: h('section', { class: 'card chart', 'aria-label': title }, h('h2', {}, title), picture, legend), update };
+}
