@@ -100,7 +100,7 @@ func kindOf(m protoreflect.MethodDescriptor) string {
 // passable tells whether a call is one of the cluster's services for clients.
 func passable(path string) bool {
 	for _, service := range []string{"etcdserverpb.KV", "etcdserverpb.Watch", "etcdserverpb.Lease", "etcdserverpb.Cluster",
-		"etcdserverpb.Maintenance", "etcdserverpb.Auth", "v3lockpb.Lock", "v3electionpb.Election"} {
+		"etcdserverpb.Maintenance", "etcdserverpb.Auth", "v3lockpb.Lock", "v3electionpb.Election", "grpc.health.v1.Health"} {
 		if strings.HasPrefix(path, "/"+service+"/") {
 			return true
 		}

@@ -321,14 +321,19 @@ func (g *group) check(ctx context.Context, r keyRange) (*pb.ResponseHeader, erro
 	return resp.GetHeader(), err
 }
 
-// headerFor is a header for an answer about a range that does not come from the cluster.
-func (g *group) headerFor(ctx context.Context, r keyRange) *pb.ResponseHeader {
-	if header, err := g.check(ctx, r); err == nil {
-		return header
+// headerFor is a header for an answer about a range that does not come from the cluster, and what the cluster has
+// against it that the caller reads there.
+func (g *group) headerFor(ctx context.Context, r keyRange) (header *pb.ResponseHeader, refused error) {
+	header, err := g.check(ctx, r)
+	if err == nil {
+		return header, nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.header
+	if g.who.passing(err) {
+		err = nil
+	}
+	return g.header, err
 }
 
 // askFor asks the cluster how far the watches of a client are.

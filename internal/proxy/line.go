@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"math"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -15,7 +16,10 @@ const (
 	// askInterval is how often the cluster is asked again how far a line is while somebody wants to know, and
 	// askPatience for how long an answer may still come.
 	askInterval = 200 * time.Millisecond
-	askPatience = 2 * time.Second
+	// roundInterval is how often it is asked when nobody does: what a line knows must not become so old that it is
+	// compacted when the stream has to be opened again.
+	roundInterval = time.Minute
+	askPatience   = 2 * time.Second
 )
 
 // line is a watch stream to the cluster. The main one of a group has all its live shares, each other one a share that
@@ -53,11 +57,17 @@ func (l *line) addLocked(what subject, start int64) *share {
 	return s
 }
 
+// createLocked asks for a share, from where it is. One that was there before begins with what was heard last, which is
+// not for its watches any more: a watch that begins behind the newest revision would keep the cluster from telling how
+// far the line is.
 func (l *line) createLocked(s *share) {
-	r := s.what.within(l.group.hub.prefix)
+	r, start := s.what.within(l.group.hub.prefix), s.next
+	if s.created {
+		start = max(1, s.next-1)
+	}
 	l.awaiting = append(l.awaiting, s)
 	l.queueLocked(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
-		WatchId: s.id, Key: []byte(r.begin), RangeEnd: []byte(r.end), StartRevision: s.next,
+		WatchId: s.id, Key: []byte(r.begin), RangeEnd: []byte(r.end), StartRevision: start,
 		PrevKv: s.what.prevKV, ProgressNotify: true,
 	}}})
 }
@@ -158,7 +168,7 @@ func (l *line) restore() {
 	defer g.mu.Unlock()
 	l.out, l.awaiting, l.asked, l.answered = nil, nil, 0, 0
 	for _, s := range l.shares {
-		s.ripe = 0
+		s.ripe = math.MaxInt // until it is created again
 		if s.leaving {
 			g.overLocked(s, &pb.WatchResponse{Header: g.header})
 			continue
@@ -180,19 +190,20 @@ func (l *line) send(ctx context.Context, stream pb.Watch_WatchClient) {
 				return
 			}
 		}
-		var again <-chan time.Time
+		interval := roundInterval
 		if wonders {
-			again = time.After(askInterval)
+			interval = askInterval
 		}
+		again := time.NewTimer(interval)
 		select {
 		case <-l.wake:
-		case <-again:
+			again.Stop()
+		case <-again.C:
 			l.group.mu.Lock()
-			if l.wondersLocked() {
-				l.askAgainLocked()
-			}
+			l.askAgainLocked()
 			l.group.mu.Unlock()
 		case <-ctx.Done():
+			again.Stop()
 			return
 		}
 	}
@@ -217,6 +228,7 @@ func (l *line) handle(resp *pb.WatchResponse) {
 		l.answered++
 		l.asked = max(l.asked, l.answered)
 		if l == g.main {
+			l.advanceLocked(resp.Header.GetRevision())
 			g.answerLocked(resp.Header)
 			return
 		}
@@ -227,6 +239,15 @@ func (l *line) handle(resp *pb.WatchResponse) {
 	default:
 		if s := l.shares[resp.WatchId]; s != nil {
 			g.shareOutLocked(s, resp)
+		}
+	}
+}
+
+// advanceLocked notes that all shares have all up to a revision, but for those that the cluster may not have meant.
+func (l *line) advanceLocked(revision int64) {
+	for _, s := range l.shares {
+		if s.created && s.ripe <= l.answered {
+			s.next = max(s.next, revision+1)
 		}
 	}
 }
@@ -310,7 +331,7 @@ func (g *group) settleLocked(s *share) {
 	live := g.live[s.what]
 	switch {
 	case live == nil:
-		live = g.mainLocked().addLocked(s.what, s.next)
+		live = g.mainLocked().addLocked(s.what, max(1, s.next-1)) // as createLocked does
 		g.live[s.what] = live
 	case !live.created || live.next > s.next:
 		return // it is told later, when the cluster is asked again

@@ -114,7 +114,7 @@ func (c *client) receive(stream pb.Watch_WatchServer) error {
 			}
 		case *pb.WatchRequest_CancelRequest:
 			if r.CancelRequest != nil {
-				err = c.end(r.CancelRequest.WatchId)
+				c.end(r.CancelRequest.WatchId)
 			}
 		case *pb.WatchRequest_ProgressRequest:
 			c.group.askFor(c)
@@ -136,9 +136,11 @@ func (c *client) create(r *pb.WatchCreateRequest) error {
 	c.group.mu.Unlock()
 	switch {
 	case id != 0 && taken:
-		return c.refuse(r, reasonDuplicate)
+		c.refuse(r, reasonDuplicate)
+		return nil
 	case count >= maxWatches:
-		return c.refuse(r, reasonTooMany)
+		c.refuse(r, reasonTooMany)
+		return nil
 	}
 	w := &watch{
 		client: c, id: id, next: r.StartRevision, progress: r.ProgressNotify, fragment: r.Fragment,
@@ -162,27 +164,28 @@ func (c *client) create(r *pb.WatchCreateRequest) error {
 	return nil
 }
 
-// refuse tells the client that it cannot have a watch.
-func (c *client) refuse(r *pb.WatchCreateRequest, reason string) error {
-	header := c.group.headerFor(c.ctx, keyRange{string(r.Key), string(r.RangeEnd)})
+// refuse tells the client that it cannot have a watch. What the cluster has against it comes first.
+func (c *client) refuse(r *pb.WatchCreateRequest, reason string) {
+	header, refused := c.group.headerFor(c.ctx, keyRange{string(r.Key), string(r.RangeEnd)})
+	if refused != nil {
+		reason = refused.Error()
+	}
 	c.post(&pb.WatchResponse{Header: header, WatchId: noID, Created: true, Canceled: true, CancelReason: reason})
-	return nil
 }
 
 // end ends a watch that the client does not want any more.
-func (c *client) end(id int64) error {
+func (c *client) end(id int64) {
 	c.group.mu.Lock()
 	w := c.watches[id]
 	alone := w != nil && c.group.letGoLocked(w)
 	c.group.mu.Unlock()
 	if w == nil || alone {
-		return nil // the cluster answers for a watch that was alone
+		return // the cluster answers for a watch that was alone
 	}
-	header := c.group.headerFor(c.ctx, w.what.keyRange)
+	header, _ := c.group.headerFor(c.ctx, w.what.keyRange)
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
 	w.endLocked(&pb.WatchResponse{Header: header, Canceled: true})
-	return nil
 }
 
 // awaitRoom waits until the client has read enough to be answered again.
