@@ -148,7 +148,7 @@ func newRoot(env *Env) *cobra.Command {
 	add(groupCluster, newAlarm(env), newDefrag(env), newDowngrade(env), newEndpoint(env), newMember(env), newMoveLeader(env), newSnapshot(env))
 	add(groupConc, newElect(env), newLock(env))
 	add(groupAuth, newAuth(env), newRole(env), newUser(env))
-	add(groupUtil, newCheck(env), newCompletion(env), newDiff(env), newMakeMirror(env), newOptions(env), newVersion(env))
+	add(groupUtil, newCheck(env), newCompletion(env), newDiff(env), newMakeMirror(env), newMigrate(env), newOptions(env), newVersion(env))
 	help := newHelp(env)
 	help.GroupID = groupUtil
 	root.SetHelpCommand(help)
