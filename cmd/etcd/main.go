@@ -17,6 +17,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Environ())) }
@@ -46,7 +47,8 @@ func run(args, environ []string) int {
 	member.UseDefaultHost(settings, log)
 	member.LogConfig(log, settings)
 	cfg, err := member.FromSettings(settings, log)
-	cfg.SetLogLevel = func(text string) bool { return level.UnmarshalText([]byte(text)) == nil }
+	cfg.LogLevel, cfg.TraceCalls = &level, level.Level() == zap.DebugLevel
+	grpc.EnableTracing = cfg.TraceCalls
 	if err == nil {
 		return serve(cfg, log)
 	}

@@ -21,12 +21,14 @@ const (
 
 // Gateway is API v3 as JSON: each call is a POST below /v3/, its request the body. Names
 // are those of the .proto files, bytes are in base64, 64-bit numbers texts. Answers of
-// streams are a line each.
+// streams are a line each. A WebSocket to any path makes the call with messages instead of lines.
 type Gateway struct {
 	// Named tells whether a request comes with a certificate whose name would count
 	// if it came as gRPC. It does not count here, and who relies on it is told so.
 	Named func(*http.Request) bool
-	calls *runtime.ServeMux
+	// MaxMessage bounds a message over a WebSocket, in bytes; 0 is the library's 32 KiB.
+	MaxMessage int64
+	calls      *runtime.ServeMux
 }
 
 // NewGateway returns a gateway that makes its calls over conn, until ctx ends.
@@ -62,6 +64,10 @@ func (g *Gateway) Register(mux *http.ServeMux) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.Named != nil && g.Named(r) {
 		http.Error(w, "CommonName of client sending a request against gateway will be ignored and not used as expected", http.StatusBadRequest)
+		return
+	}
+	if isUpgrade(r) {
+		g.speak(w, r)
 		return
 	}
 	g.calls.ServeHTTP(w, r)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"go.uber.org/zap"
@@ -40,12 +41,26 @@ func (g Guard) Wrap(h http.Handler) http.Handler {
 		case slices.Contains(g.Origins, origin):
 			allowOrigin(w, origin)
 		}
+		if isUpgrade(r) && !g.mayConnect(r) {
+			http.Error(w, "the page's origin is not among those of --cors", http.StatusForbidden)
+			return
+		}
 		if r.Method == http.MethodOptions {
 			w.WriteHeader(http.StatusOK)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// mayConnect tells whether a WebSocket may be opened: no browser asks beforehand.
+func (g Guard) mayConnect(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || allows(g.Origins, origin) || allows(g.Origins, everything) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host == r.Host // a page of this server's own
 }
 
 const strangeHost = `This server does not answer requests for the host %q, because a web page could use

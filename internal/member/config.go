@@ -96,10 +96,8 @@ type Config struct {
 	RevokeWatches bool
 
 	// EnableV2 serves API v2 on the client ports; FormerAnswers has /version and /health
-	// answer as they did when that was usual. SetLogLevel changes what is logged; false
-	// if there is no such level. It may be nil.
+	// answer as they did when that was usual.
 	EnableV2, FormerAnswers bool
-	SetLogLevel             func(level string) bool
 
 	// Memory is from when expensive requests are refused; none is never. UserRequests and
 	// UserBytes bound what each user asks in a second; 0 is no bound.
@@ -110,8 +108,13 @@ type Config struct {
 
 	// Tracing says where spans of calls go.
 	Tracing config.Tracing
-	// EnablePprof serves /debug/pprof on the client port.
+	// EnablePprof serves /debug/pprof on the client port, and the log's level there.
 	EnablePprof bool
+	// LogLevel is what clients change who change what is logged; it may be nil.
+	LogLevel *zap.AtomicLevel
+	// TraceCalls shows what gRPC notes of calls and connections at /debug/requests and
+	// /debug/events. The program has to set grpc.EnableTracing beforehand.
+	TraceCalls bool
 	// ExtensiveMetrics adds histograms of call latencies.
 	ExtensiveMetrics bool
 

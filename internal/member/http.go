@@ -44,6 +44,12 @@ func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) (http.Handler
 	httpapi.RegisterVars(mux, m.vars)
 	if m.cfg.EnablePprof {
 		httpapi.RegisterPprof(mux)
+		if m.cfg.LogLevel != nil {
+			mux.Handle("/debug/log-level", m.cfg.LogLevel)
+		}
+	}
+	if m.cfg.TraceCalls {
+		httpapi.RegisterTraces(mux)
 	}
 	if m.cfg.JSONGateway || m.cfg.Console {
 		conn, err := m.rpc.Loopback()
@@ -74,6 +80,7 @@ func (m *Member) openGateway(mux *http.ServeMux) error {
 	g.Named = func(r *http.Request) bool {
 		return m.cfg.ClientTLS.ClientCertAuth && m.fsm.Rules().Enabled && hasName(r.TLS)
 	}
+	g.MaxMessage = m.cfg.clientBounds().Body
 	g.Register(mux)
 	return nil
 }

@@ -49,8 +49,7 @@ func (o oldAPI) Progress() (commit, term uint64) {
 }
 
 func (o oldAPI) SetLogLevel(level string) bool {
-	set := o.m.cfg.SetLogLevel
-	return set != nil && set(level)
+	return o.m.cfg.LogLevel != nil && o.m.cfg.LogLevel.UnmarshalText([]byte(level)) == nil
 }
 
 func (o oldAPI) Standing() v2http.Standing {
