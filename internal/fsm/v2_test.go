@@ -17,7 +17,7 @@ import (
 // proposeV2 appends a request of API v2 to the log.
 func (r *rig) proposeV2(req wire.V2Request) []*raftpb.Entry {
 	req.ID = uint64(len(r.log) + 1)
-	r.log = append(r.log, &raftpb.Entry{Index: proto.Uint64(req.ID), Term: proto.Uint64(1), Data: req.Encode()})
+	r.log = append(r.log, &raftpb.Entry{Index: proto.Uint64(req.ID), Term: proto.Uint64(1), Data: [][]byte{req.Encode(), req.Entry()}[req.ID%2]})
 	return r.log[len(r.log)-1:]
 }
 

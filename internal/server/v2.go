@@ -46,7 +46,7 @@ func (s *Server) proposeV2(ctx context.Context, req wire.V2Request) (fsm.Result,
 		return fsm.Result{}, err
 	}
 	req.ID = s.ids.next()
-	data := req.Encode()
+	data := req.Entry()
 	if len(data) > maxV2Request {
 		return fsm.Result{}, ErrRequestTooLarge
 	}
@@ -54,11 +54,11 @@ func (s *Server) proposeV2(ctx context.Context, req wire.V2Request) (fsm.Result,
 	return s.proposeUntilTaken(ctx, req.ID, deadline, func(refused func(error)) { s.node.ProposeAsync(data, refused) })
 }
 
-// ErrForeignMember refuses what would end a member that is etcd.
+// ErrForeignMember refuses what a member that is etcd would pass over.
 var ErrForeignMember = errors.New("etcdserver: API v2 is read-only while a member of the cluster is etcd")
 
-// allOurs refuses entries that only we know while another kind of member would have to
-// apply them. Every member says of itself, through the log, what it is.
+// allOurs refuses changes of what another kind of member could neither keep nor, as the
+// leader, hand on. Every member says of itself, through the log, what it is.
 func (s *Server) allOurs() error {
 	for _, m := range s.fsm.Members().Members() {
 		if m.Started() && !m.Ours {

@@ -1,6 +1,10 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"bytes"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // The methods of v2 requests in the log.
 const (
@@ -11,8 +15,8 @@ const (
 	V2Expire = "SYNC"
 )
 
-// V2Request is a request of API v2 as the log holds it, in the form that etcd 3.4 gives
-// it: bare, not inside an InternalRaftRequest.
+// V2Request is a request of API v2. In the logs of etcd up to 3.5 it is bare, or in the
+// second field of an InternalRaftRequest; see Entry for ours.
 type V2Request struct {
 	ID        uint64
 	Method    string
@@ -33,7 +37,36 @@ type V2Request struct {
 	Refresh *bool
 }
 
-// Encode returns the request's bytes. As in etcd, every field is there but those that
+// fieldTree holds a request of API v2 in an entry of ours.
+const fieldTree = 1907
+
+// treeTag begins such an entry.
+func treeTag() []byte { return protowire.AppendTag(nil, fieldTree, protowire.BytesType) }
+
+// Entry returns what goes into the log: an InternalRaftRequest that checkpoints no
+// leases, with the request in a field that etcd does not know. etcd from 3.6 on ends at
+// a bare request, and this it applies without effect: it can be added to a cluster whose
+// log holds such entries.
+func (r *V2Request) Entry() []byte {
+	const leaseCheckpoint = 11
+	bare := r.Encode()
+	b := make([]byte, 0, len(bare)+24)
+	b = protowire.AppendBytes(append(b, treeTag()...), bare)
+	b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.VarintType), r.ID)
+	return protowire.AppendBytes(protowire.AppendTag(b, leaseCheckpoint, protowire.BytesType), nil)
+}
+
+// tree returns the request in an entry of ours, or nil.
+func tree(b []byte) []byte {
+	inside, ours := bytes.CutPrefix(b, treeTag())
+	if !ours {
+		return nil
+	}
+	bare, _ := protowire.ConsumeBytes(inside)
+	return bare
+}
+
+// Encode returns the bytes of a bare request, as etcd 3.4 has it. As there, every field is there but those that
 // the client did not give.
 func (r *V2Request) Encode() []byte {
 	b := make([]byte, 0, 64+len(r.Path)+len(r.Value)+len(r.PrevValue))
@@ -68,7 +101,7 @@ func (r *V2Request) Encode() []byte {
 	return b
 }
 
-// ParseV2 reads a request of API v2, bare or inside an InternalRaftRequest. Its texts are
+// ParseV2 reads a request of API v2, in any of its forms. Its texts are
 // copies. ok is false for anything else.
 func ParseV2(b []byte) (*V2Request, bool) {
 	b, ok := bareV2(b)
@@ -137,6 +170,9 @@ func (r *V2Request) setNumber(num protowire.Number, n uint64) {
 // bareV2 finds the request of API v2 in b: b itself, or what is in its second field. It
 // looks no further than the second field, so that it costs nothing for other requests.
 func bareV2(b []byte) ([]byte, bool) {
+	if bare := tree(b); bare != nil {
+		b = bare
+	}
 	for rest := b; len(rest) > 0; {
 		num, typ, n := protowire.ConsumeTag(rest)
 		if n < 0 || num > 2 {

@@ -20,7 +20,8 @@ func TestV2RequestRoundTrip(t *testing.T) {
 		{ID: 2, Method: V2Post}, {ID: 3, Method: V2Read},
 	} {
 		for name, b := range map[string][]byte{
-			"bare": r.Encode(),
+			"bare":  r.Encode(),
+			"entry": r.Entry(),
 			"inside": protowire.AppendBytes(protowire.AppendTag(
 				protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 5), 2, protowire.BytesType), r.Encode()),
 		} {
@@ -39,6 +40,25 @@ func TestV2RequestAsEtcdWritesIt(t *testing.T) {
 	want := []byte("\x08\xac\x02\x12\x03PUT\x1a\x04/1/a\x22\x01b\x28\x00\x32\x00\x38\x00\x40\x00\x48\x00\x50\x00\x58\x00\x60\x00\x68\x00\x70\x00\x78\x00\x80\x01\x00")
 	if got := r.Encode(); !bytes.Equal(got, want) {
 		t.Errorf("encoded as\n%x, want\n%x", got, want)
+	}
+}
+
+// TestV2EntryIsHarmless: etcd finds in an entry of ours a request that changes nothing.
+func TestV2EntryIsHarmless(t *testing.T) {
+	r := V2Request{ID: 300, Method: V2Put, Path: "/1/a", Value: "b"}
+	seen := new(pb.InternalRaftRequest)
+	if err := proto.Unmarshal(r.Entry(), seen); err != nil || len(seen.ProtoReflect().GetUnknown()) == 0 {
+		t.Fatalf("%v, %v", seen, err)
+	}
+	seen.ProtoReflect().SetUnknown(nil)
+	if want := (&pb.InternalRaftRequest{ID: 300, LeaseCheckpoint: &pb.LeaseCheckpointRequest{}}); !proto.Equal(seen, want) {
+		t.Errorf("it reads as %v, want %v", seen, want)
+	}
+	if _, ok := SplitRequest(r.Entry()); ok {
+		t.Error("it is taken for one request of API v3")
+	}
+	if seen, ok := DecodeV2(r.Entry()); !ok || seen.GetHeader().GetID() != 300 || seen.LeaseCheckpoint != nil {
+		t.Errorf("here it is %v, %v", seen, ok)
 	}
 }
 
@@ -76,6 +96,7 @@ func TestMarkOurs(t *testing.T) {
 // FuzzParseV2 wants no panic, and that what was read is read again.
 func FuzzParseV2(f *testing.F) {
 	f.Add((&V2Request{ID: 1, Method: V2Put, Path: "/1/a", Value: "v", Time: 5}).Encode())
+	f.Add((&V2Request{ID: 1, Method: V2Put, Path: "/1/a", Value: "v", Time: 5}).Entry())
 	f.Add([]byte{0x12, 0x02, 0x08, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, ok := ParseV2(b)

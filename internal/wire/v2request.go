@@ -14,12 +14,14 @@ import (
 // v2Methods are the methods of v2 requests in a log.
 var v2Methods = []string{"PUT", "POST", "DELETE", "QGET", "SYNC"}
 
-// DecodeV2 reads an entry of etcd up to 3.5 that is a request of API v2, bare or inside
-// an InternalRaftRequest. Those releases had members publish themselves, and the
+// DecodeV2 reads an entry that is a request of API v2: of ours, or of etcd up to 3.5. Those releases had members publish themselves, and the
 // cluster version, in that form: such a request is returned as what it is called now.
 // Anything else of API v2 has no effect on what API v3 shows, and comes as an empty
 // request. ok is false for an entry that is no request of API v2.
 func DecodeV2(b []byte) (r *pb.InternalRaftRequest, ok bool) {
+	if bare := tree(b); bare != nil {
+		b = bare
+	}
 	method, path, value, id, ok := v2Fields(b)
 	if !ok {
 		return nil, false
