@@ -4,6 +4,7 @@ import (
 	"context"
 	"sort"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,7 +95,7 @@ func (c *Console) ask(ctx context.Context, m *pb.Member, a *memberAnswer) (leade
 	s, err := c.statusOf(ctx, m)
 	a.Took = float64(time.Since(began)) / float64(time.Millisecond)
 	if err != nil {
-		a.Error = status.Convert(err).Message()
+		a.Error = reasonOf(err)
 		switch {
 		case m.Name == "":
 			a.State = stateUnnamed
@@ -112,6 +113,15 @@ func (c *Console) ask(ctx context.Context, m *pb.Member, a *memberAnswer) (leade
 	a.Version, a.Storage, a.Size, a.InUse, a.Quota = s.Version, s.StorageVersion, s.DbSize, s.DbSizeInUse, s.DbSizeQuota
 	a.Revision, a.Index, a.Applied, a.Term = s.Header.GetRevision(), s.RaftIndex, s.RaftAppliedIndex, s.RaftTerm
 	return s.Leader
+}
+
+// reasonOf is why a call failed, without what every failure to connect begins with.
+func reasonOf(err error) string {
+	text := status.Convert(err).Message()
+	if _, rest, ok := strings.Cut(text, "while dialing: "); ok {
+		return strings.Trim(rest, `"`)
+	}
+	return text
 }
 
 func (c *Console) statusOf(ctx context.Context, m *pb.Member) (*pb.StatusResponse, error) {

@@ -239,16 +239,22 @@ func (p *page) press(keys ...string) {
 // shoot takes a picture of the whole page if somebody wants it.
 func (p *page) shoot(name string) {
 	p.t.Helper()
+	p.shootAs(p.t, name)
+}
+
+// shootAs is shoot in a part of a test.
+func (p *page) shootAs(t *testing.T, name string) {
+	t.Helper()
 	dir := os.Getenv("BOWLINE_SCREENSHOTS")
 	if dir == "" {
 		return
 	}
 	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	name = strings.NewReplacer("/", "-", " ", "-").Replace(p.t.Name() + "-" + name)
+	name = strings.NewReplacer("/", "-", " ", "-").Replace(t.Name() + "-" + name)
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o600); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 }

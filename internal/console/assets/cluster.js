@@ -78,12 +78,13 @@ function list(body, rows, headers, o) {
     tr.dataset.state = m.state;
     const cells = [
       (m.name || m.id) + (m.self ? ` (${t('this one')})` : ''), t(states[m.state]) + (m.error ? `: ${m.error}` : ''),
-      m.learner ? t('learner') : m.leader ? t('leader') : t('follower'), m.version || '–',
+      m.learner ? t('learner') : !m.version ? '–' : m.leader ? t('leader') : t('follower'), m.version || '–',
       m.size ? `${size(m.size)} (${size(m.in_use)} ${t('in use')})` : '–', m.revision ? number(m.revision) : '–',
       m.applied ? `${number(m.applied)} (${number(Math.max(0, top - m.applied))})` : '–', (m.client_urls || []).join(' '),
     ];
     [...tr.children].forEach((cell, i) => put(cell.firstChild, cells[i]));
-    tr.children[1].firstChild.className = 'state ' + m.state;
+    tr.children[1].firstChild.className = 'wrap state ' + m.state;
+    tr.lastChild.firstChild.className = 'wrap';
   }
 }
 

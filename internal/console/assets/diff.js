@@ -40,15 +40,16 @@ function middle(a, b) {
 
 const around = 3, maxShown = 2000;
 
-// difference shows how b differs from a: changed lines with a few around them.
-export function difference(a, b, label) {
+// difference shows how b differs from a: changed lines with a few around them. same tells
+// whether the values are, whose lines may hide secrets.
+export function difference(a, b, label, same = true) {
   const all = compare(a, b);
   const keep = new Set();
   all.forEach(([kind], i) => {
     if (kind !== ' ') for (let j = i - around; j <= i + around; j++) keep.add(j);
   });
   const root = h('div', { class: 'diff', role: 'group', tabindex: '0', 'aria-label': label || t('Differences') });
-  if (!keep.size) root.append(h('div', { class: 'skip-lines' }, t('The value is the same.')));
+  if (!keep.size) root.append(h('div', { class: 'skip-lines' }, same ? t('The value is the same.') : t('It differs in what is hidden.')));
   let gap = false, shown = 0;
   all.forEach(([kind, line], i) => {
     if (!keep.has(i)) {

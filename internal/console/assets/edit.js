@@ -30,9 +30,10 @@ export async function edit(kv, name) {
   for (;;) {
     wanted = await form(kv, wanted);
     if (!wanted) return null;
-    const sure = await confirmed(kv, wanted, old);
-    if (sure === 'done') return wanted.key;
+    const sure = await confirmed(kv, wanted);
     if (!sure) return null;
+    if (sure.done) return wanted.key;
+    kv = sure.kv; // what is there now, if that has changed
   }
 }
 
@@ -58,14 +59,16 @@ function form(kv, wanted) {
       else close({ name: key.value, key: parseKey(key.value), text: value.value, hex: hex.checked, bytes });
     };
     return h('form', { onsubmit: submit }, field(t('Key'), key, t('\\xNN stands for a byte, \\\\ for a backslash.')), field(t('Value'), value),
-      h('label', {}, hex, ' ', t('as hexadecimal digits')), trouble,
+      h('label', { class: 'check' }, hex, t('as hexadecimal digits')), trouble,
       h('div', { class: 'actions' }, h('button', { type: 'submit', class: 'main' }, t('Compare and go on')), h('button', { type: 'button', onclick: () => close() }, t('Cancel'))));
   });
 }
 
-// confirmed shows what would change and does it: 'done', 'again' to edit once more, or
-// undefined.
-function confirmed(kv, wanted, old) {
+// confirmed shows what would change and does it: {done}, or {kv} to edit once more, what
+// was found in the place of the old; undefined to give up.
+function confirmed(kv, wanted) {
+  const old = kv ? fromBase64(kv.value) : new Uint8Array();
+  let found = kv;
   return dialog(kv ? t('Write this change?') : t('Write this new key?'), (close) => {
     const result = h('div');
     const write = h('button', { type: 'button', class: 'main', onclick: () => put(kv ? kv.mod_revision : 0) }, t('Write'));
@@ -78,25 +81,27 @@ function confirmed(kv, wanted, old) {
         const got = await ifSame(key, revision, [op]);
         if (got.succeeded) {
           announce(t('Written.'));
-          close('done');
-        } else conflict(result, got, wanted.bytes);
+          close({ done: true });
+        } else found = conflict(result, got, wanted.bytes);
       } catch (e) {
         result.replaceChildren(problem(e));
       }
     };
-    return [h('p', { class: 'key' }, wanted.name), difference(kv ? lines(old) : [], lines(wanted.bytes)),
+    return [h('p', { class: 'key' }, wanted.name), difference(kv ? lines(old) : [], lines(wanted.bytes), undefined, toBase64(old) === toBase64(wanted.bytes)),
       h('p', { class: 'quiet' }, kv ? `${t('Only if its revision is still')} ${number(kv.mod_revision)}.` : t('Only if there is no such key yet.')), result,
-      h('div', { class: 'actions' }, write, h('button', { type: 'button', onclick: () => close('again') }, t('Edit again')), h('button', { type: 'button', onclick: () => close() }, t('Cancel')))];
+      h('div', { class: 'actions' }, write, h('button', { type: 'button', onclick: () => close({ kv: found }) }, t('Edit again')), h('button', { type: 'button', onclick: () => close() }, t('Cancel')))];
   });
 }
 
-// conflict shows what is there beside what was to be written.
+// conflict shows what is there beside what was to be written, and returns it. A deletion
+// has nothing of its own.
 function conflict(root, got, mine) {
   const now = ((((got.responses || [])[0] || {}).response_range || {}).kvs || [])[0];
-  root.replaceChildren(h('p', { class: 'note bad', role: 'alert' }, t('Nothing was written: somebody else has changed the key meanwhile.')),
+  root.replaceChildren(h('p', { class: 'note bad', role: 'alert' }, t('Nothing was changed: somebody else has changed the key meanwhile.')),
     h('div', { class: 'sides' },
       h('div', {}, h('h3', {}, now ? `${t('There now, revision')} ${number(now.mod_revision)}` : t('There now: no such key')), h('pre', { class: 'theirs' }, now ? lines(fromBase64(now.value)).join('\n') : '')),
-      h('div', {}, h('h3', {}, t('Yours, not written')), h('pre', { class: 'mine' }, lines(mine).join('\n')))));
+      mine ? h('div', {}, h('h3', {}, t('Yours, not written')), h('pre', { class: 'mine' }, lines(mine).join('\n'))) : null));
+  return now;
 }
 
 // remove deletes a key after asking; it resolves to whether that was done.
@@ -111,7 +116,7 @@ export function remove(kv) {
         if (got.succeeded) {
           announce(t('Deleted.'));
           close(true);
-        } else conflict(result, got, fromBase64(kv.value));
+        } else conflict(result, got);
       } catch (e) {
         result.replaceChildren(problem(e));
       }

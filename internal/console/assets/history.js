@@ -36,8 +36,8 @@ export async function history(root, key, signal) {
   function add(v) {
     const bytes = fromBase64(v.value);
     const change = h('div', {}, h('pre', {}, brief(bytes)));
-    if (last) last.change.replaceChildren(difference(lines(bytes), lines(last.bytes), `${t('Changed at revision')} ${last.mod}`));
-    list.append(h('li', {}, h('h4', {}, `${t('Revision')} ${number(v.mod)}`, ' ', h('small', {}, `${t('version')} ${number(v.version)}, ${size(bytes.length)}`)), change));
+    if (last) last.change.replaceChildren(difference(lines(bytes), lines(last.bytes), `${t('Changed at revision')} ${last.mod}`, toBase64(bytes) === toBase64(last.bytes)));
+    list.append(h('li', {}, h('h4', { class: 'title' }, `${t('Revision')} ${number(v.mod)}`, ' ', h('small', {}, `${t('version')} ${number(v.version)}, ${size(bytes.length)}`)), change));
     last = { mod: v.mod, bytes, change };
   }
 

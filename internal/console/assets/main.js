@@ -36,9 +36,9 @@ async function show() {
     if (signal.aborted) return;
     document.title = `${t(view.title)} – Bowline`;
     main.replaceChildren();
-    await view.show(main, params, signal);
-    if (shown && shown !== name) main.focus();
+    if (shown && shown !== name) main.focus(); // at once: who waits for the view may act already
     shown = name;
+    await view.show(main, params, signal);
   } catch (e) {
     if (!signal.aborted) main.replaceChildren(h('h1', {}, t('Something is wrong')), problem(e));
   }
@@ -60,7 +60,7 @@ function settings() {
   const words = h('button', { type: 'button', class: 'icon', lang: other, onclick: () => {
     setLanguage(other);
     refresh();
-  }, 'aria-label': other === 'ko' ? '한국어' : 'English' }, other === 'ko' ? '한' : 'En');
+  }, 'aria-label': other === 'ko' ? '한국어' : 'English', title: other === 'ko' ? '한국어' : 'English' }, other === 'ko' ? 'KO' : 'EN');
   return [colours, words];
 }
 

@@ -1,7 +1,7 @@
 // Lines over time, as SVG.
 import { h, put, s } from './dom.js';
 
-const width = 480, height = 170, left = 56, bottom = 22, top = 8, right = 8;
+const width = 480, height = 170, left = 66, bottom = 22, top = 8, right = 8;
 
 // nice is the least round number that is not below n.
 function nice(n) {

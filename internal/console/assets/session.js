@@ -46,7 +46,7 @@ export async function showSession(root) {
     enabled = Boolean((await call('auth/status')).enabled);
   } catch { /* the views say what is wrong */ }
   if (!enabled) {
-    root.replaceChildren(h('span', { class: 'quiet', title: t('Access is not controlled: everybody may do everything.') }, t('no users')));
+    root.replaceChildren(h('span', { class: 'quiet', title: t('Access is not controlled: everybody may do everything.') }, t('open to all')));
     return;
   }
   if (!session.token) {

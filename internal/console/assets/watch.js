@@ -22,7 +22,7 @@ export async function show(root, params, signal) {
     else location.hash = next;
   };
   root.append(h('h1', {}, t('Watch')), h('form', { class: 'finder', onsubmit: start }, field(t('Key or prefix'), input),
-    h('label', {}, all, ' ', t('all keys that begin so')), h('button', { type: 'submit', class: 'main' }, t('Watch'))));
+    h('label', { class: 'check' }, all, t('all keys that begin so')), h('button', { type: 'submit', class: 'main' }, t('Watch'))));
   if (params.has('k')) watch(root, parseKey(key), whole, signal);
 }
 
