@@ -26,7 +26,7 @@ var others = map[string][]string{
 	"cmd/etcdutl":        {"internal/cli/utl"},
 	"internal/cli":       {},
 	"internal/cli/ctl":   {"internal/cli", "internal/cli/utl", "internal/exchange"},
-	"internal/cli/ctlv2": {"internal/cli"},
+	"internal/cli/ctlv2": {"internal/cli", "internal/exchange"},
 	"internal/cli/utl":   {"internal/cli", "internal/config", "internal/archive", "internal/exchange", "internal/fsm", "internal/mvcc", "internal/engine", "internal/wal", "internal/cluster"},
 	"internal/lint":      {},
 	"internal/sim":       {}, // tests alone, which see the whole house

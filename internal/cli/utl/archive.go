@@ -94,7 +94,29 @@ func (o *restoreMoment) run(ctx context.Context, env *Env) error {
 }
 
 func newBackup(env *Env) *cobra.Command {
-	group := &cobra.Command{Use: "backup", Short: "Reads archives that etcd --backup-to keeps"}
+	b := exchange.Backup{}
+	group := &cobra.Command{
+		Use:   "backup",
+		Short: "Copies the data directory of a stopped member; verifies archives",
+		Long: `Copies the data directory of a stopped member, with the keys of both APIs. Start the copy with --force-new-cluster, and not
+beside the original: it has the same identity.`,
+		Args: cobra.NoArgs,
+		RunE: action(func(ctx context.Context, _ []string) error {
+			b.Timeout = env.timeout
+			if err := b.Run(ctx); err != nil {
+				return err
+			}
+			newLogger(env.Err).Info("copied a data directory; start it with --force-new-cluster", zap.String("data-dir", b.DataDir), zap.String("backup-dir", b.BackupDir))
+			return nil
+		}),
+	}
+	fs := group.Flags()
+	fs.StringVar(&b.DataDir, "data-dir", "", "data directory of a stopped member")
+	fs.StringVar(&b.LogDir, "wal-dir", "", "where its log is, if not in it")
+	fs.StringVar(&b.BackupDir, "backup-dir", "", "where the copy goes")
+	fs.StringVar(&b.BackupLogDir, "backup-wal-dir", "", "where the copy's log goes, if not into it")
+	fs.Bool("with-v3", true, "without effect: the keys of API v3 are always copied")
+	require(group, "data-dir", "backup-dir")
 	group.AddCommand(&cobra.Command{
 		Use:   "verify <archive>",
 		Short: "Proves that an archive can be restored, by doing so",
