@@ -85,6 +85,8 @@ type share struct {
 	// next is the revision behind those whose events have come; 0 until it is known.
 	next    int64
 	created bool
+	// level tells that it has caught up, and waits for the live share.
+	level bool
 	// leaving tells that the cluster was asked to end it.
 	leaving bool
 	// ripe is which answer about progress knows of it.
@@ -196,8 +198,8 @@ func (g *group) begin(w *watch) (refused bool, err error) {
 	return !w.announced, nil
 }
 
-// reaches tells whether nothing has passed that a watch still wants.
-func (s *share) reaches(w *watch) bool { return w.next == 0 || w.next >= s.next }
+// reaches tells whether nothing has passed that a watch still wants, nor will have when the share is created.
+func (s *share) reaches(w *watch) bool { return w.next == 0 || s.next > 0 && w.next >= s.next }
 
 // placeLocked finds or makes the share for a watch that was not told that it is there, or that goes on.
 func (g *group) placeLocked(w *watch) *share {

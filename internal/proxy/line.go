@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -280,7 +281,16 @@ func (l *line) createdLocked(resp *pb.WatchResponse) {
 	for w := range s.watches {
 		w.createdLocked(resp.Header)
 	}
-	if l != l.group.main {
+	switch {
+	case l == l.group.main:
+		for _, behind := range slices.Clone(l.group.behind[s.what]) {
+			if behind.level {
+				l.group.settleLocked(behind)
+			}
+		}
+	case s.next > resp.Header.GetRevision():
+		l.group.settleLocked(s) // there is nothing to catch up with
+	default:
 		l.askLocked()
 	}
 }
@@ -331,10 +341,12 @@ func (g *group) settleLocked(s *share) {
 	live := g.live[s.what]
 	switch {
 	case live == nil:
-		live = g.mainLocked().addLocked(s.what, max(1, s.next-1)) // as createLocked does
+		// Not behind the newest revision: see createLocked.
+		live = g.mainLocked().addLocked(s.what, max(1, min(s.next-1, g.header.GetRevision())))
 		g.live[s.what] = live
 	case !live.created || live.next > s.next:
-		return // it is told later, when the cluster is asked again
+		s.level = true
+		return // tried again when that one is created, or when the cluster has told how far this one is
 	}
 	for w := range s.watches {
 		if len(s.watches) > 1 {
