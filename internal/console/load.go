@@ -35,7 +35,7 @@ type counted struct {
 }
 
 type asked struct {
-	Prefix string `json:"prefix"`
+	Prefix []byte `json:"prefix"`
 	Reads  uint64 `json:"reads"`
 	Writes uint64 `json:"writes"`
 }
@@ -66,10 +66,10 @@ func (c *Console) load(ctx context.Context, _ func(any) error) (any, error) {
 	}
 	hot, n := c.Recent.Hottest()
 	for _, h := range hot {
-		a.Asked = append(a.Asked, asked{h.Prefix, h.Reads, h.Writes})
+		a.Asked = append(a.Asked, asked{[]byte(h.Prefix), h.Reads, h.Writes})
 	}
 	slices.SortFunc(a.Asked, func(x, y asked) int {
-		return cmp.Or(cmp.Compare(y.Reads+y.Writes, x.Reads+x.Writes), cmp.Compare(x.Prefix, y.Prefix))
+		return cmp.Or(cmp.Compare(y.Reads+y.Writes, x.Reads+x.Writes), bytes.Compare(x.Prefix, y.Prefix))
 	})
 	a.Asked, a.SlowEver, a.Counted = a.Asked[:min(len(a.Asked), maxTop)], ever, n
 	return a, a.largest(ctx, pb.NewKVClient(c.Conn))

@@ -84,9 +84,9 @@ export async function show(root, _params, signal) {
     [plot(t('Log syncs (fsync)'), p('fsync'), duration, span), ['fsync50', 'fsync99']],
     [plot(t('Watchers'), [t('watchers'), t('behind')], number, span), ['watchers', 'slow']],
     [plot(t('Events sent'), [t('events')], rates, span), ['events']],
-    [plot(t('Size'), [t('on disk'), t('in use')], size, span), ['size', 'used']],
-    [plot(t('Traffic'), [t('received'), t('sent')], (n) => `${size(n)}/s`, span), ['received', 'sent']],
-    [plot(t('Memory'), [t('resident')], size, span), ['memory']],
+    [plot(t('Size'), [t('on disk'), t('in use')], size, span, true), ['size', 'used']],
+    [plot(t('Traffic'), [t('received'), t('sent')], (n) => `${size(n)}/s`, span, true), ['received', 'sent']],
+    [plot(t('Memory'), [t('resident')], size, span, true), ['memory']],
     [plot(t('Processor'), ['CPU'], (n) => `${number(n)} %`, span), ['cpu']],
   ];
   const trouble = h('div');

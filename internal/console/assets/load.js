@@ -40,12 +40,12 @@ function asked(got) {
   if (!got.asked.length) return h('p', { class: 'quiet' }, t('No requests were counted yet: one of 61 is.'));
   const all = got.asked.reduce((n, p) => Math.max(n, p.reads + p.writes), 0);
   return table(`${t('Prefixes by requests')} (${t('one of 61 is counted')}: ${number(got.counted)})`, [t('Prefix'), t('reads'), t('writes'), t('Share')],
-    got.asked.map((p) => [link(p.prefix), number(p.reads), number(p.writes), bar(p.reads + p.writes, all)]));
+    got.asked.map((p) => [link(keyText(fromBase64(p.prefix))), number(p.reads), number(p.writes), bar(p.reads + p.writes, all)]));
 }
 
 function slow(got) {
   if (!got.slow.length) return h('p', { class: 'quiet' }, t('There were no slow requests.'));
   return table(`${t('Slow requests')}: ${number(got.slow_ever)}`, [t('When'), t('Took'), t('Call'), t('Request')],
-    got.slow.slice(0, 100).map((s) => [new Date(s.at).toLocaleTimeString(), duration(s.took / 1000), s.method,
-      h('div', {}, h('code', {}, s.request), s.error ? h('div', { class: 'bad' }, s.error) : null)]));
+    got.slow.slice(0, 50).map((s) => [new Date(s.at).toLocaleTimeString(), duration(s.took / 1000), s.method,
+      h('div', {}, h('div', { class: 'long', tabindex: '0' }, h('code', {}, s.request)), s.error ? h('div', { class: 'bad' }, s.error) : null)]));
 }

@@ -3,16 +3,23 @@ import { h, put, s } from './dom.js';
 
 const width = 480, height = 170, left = 66, bottom = 22, top = 8, right = 8;
 
-// nice is the least round number that is not below n.
-function nice(n) {
+// nice is the least round number that is not below n, or the least round part of 1024's
+// powers.
+function nice(n, bytes) {
   if (!(n > 0)) return 1;
+  const unit = bytes ? 1024 ** Math.floor(Math.log2(Math.max(n, 1)) / 10) : 1;
+  return unit * rounded(n / unit);
+}
+
+function rounded(n) {
   const p = 10 ** Math.floor(Math.log10(n));
   return [1, 2, 2.5, 5, 10].map((f) => f * p).find((x) => x >= n * (1 - 1e-9));
 }
 
 // plot is a chart of named lines; format writes a value. update takes the times in
-// milliseconds, and the values of each line, null where there are none.
-export function plot(title, names, format, span) {
+// milliseconds, and the values of each line, null where there are none. Sizes are in
+// bytes.
+export function plot(title, names, format, span, bytes = false) {
   const lines = names.map((_, i) => s('path', { class: `line${i}` }));
   const grid = [0, 0.5, 1].map((f) => {
     const y = top + (height - top - bottom) * (1 - f);
@@ -26,7 +33,7 @@ export function plot(title, names, format, span) {
     s('svg', { viewBox: '0 0 28 8', 'aria-hidden': 'true' }, s('path', { class: `line${i}`, d: 'M0 4H28' })), n, ' ', now[i])));
   const update = (times, values) => {
     const end = times[times.length - 1];
-    const most = nice(Math.max(...values.flat().filter((v) => v !== null), 0));
+    const most = nice(Math.max(...values.flat().filter((v) => v !== null), 0), bytes);
     const x = (at) => left + (width - left - right) * (1 - (end - at) / span);
     const y = (v) => top + (height - top - bottom) * (1 - v / most);
     for (const g of grid) put(g.label, format(most * g.f));
