@@ -9,9 +9,12 @@ POINTS   ?= all
 NET      ?= $(if $(filter 0,$(shell id -u)),namespaces,proxy)
 SEEDS    ?= 1000
 FROM     ?= 1
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BUILT    ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 TOOLS    := $(CURDIR)/bin/tools
 
-.PHONY: build test gofail failpoints debian race sim lint fuzz chaos bench generate clean
+.PHONY: release build test gofail failpoints debian race sim lint fuzz chaos bench generate clean
 
 build: ## the programs, into bin/
 	$(GO) build -o bin/ ./cmd/...
@@ -26,9 +29,9 @@ gofail: ## the programs with failpoints that work, into bin/gofail/
 failpoints: ## a crash and a delay at each of POINTS (names with commas between, or all), under load
 	BOWLINE_FAILPOINTS=$(POINTS) $(GO) test -timeout 60m -v -run Failpoint ./tests/failpoints
 
-debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server; its openssl
-	$(GO) vet -tags debian ./tests/compat ./tests/security
-	$(GO) test -tags debian -run Debian ./tests/compat ./tests/security
+debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server; its openssl and busybox
+	$(GO) vet -tags debian ./tests/compat ./tests/security ./tests/deploy
+	$(GO) test -tags debian -run Debian ./tests/compat ./tests/security ./tests/deploy
 
 race: ## the packages with goroutines, and a server built with the detector under the client's tests
 	$(GO) test -race -short -p 3 -timeout 10m ./internal/... ./tests/compat ./tests/conformance
@@ -61,6 +64,16 @@ generate: ## the Go code of our .proto files
 		--go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative \
 		--grpc-gateway_out=. --grpc-gateway_opt=paths=source_relative,grpc_api_configuration=gateway.yaml \
 		lockpb/lock.proto electionpb/election.proto
+
+release: ## archives of the programs for each PLATFORMS, with checksums, into bin/release/
+	@mkdir -p bin/release && rm -f bin/release/*
+	@set -e; for p in $(PLATFORMS); do \
+		name=bowline-$(VERSION)-$${p%/*}-$${p#*/} && dir=bin/release/$$name && mkdir -p $$dir && echo $$name && \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '-s -w' -o $$dir/ ./cmd/... && \
+		cp -r README.md docs etcd.conf.yml.sample deploy $$dir/ && \
+		tar -C bin/release --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$(BUILT) -czf $$dir.tar.gz $$name && rm -r $$dir; \
+	done
+	@cd bin/release && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
 
 clean:
 	rm -rf bin
