@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -19,6 +20,8 @@ type Env struct {
 	Environ []string
 	// Interrupted returns a context that ends with SIGINT.
 	Interrupted func(context.Context) (context.Context, context.CancelFunc)
+	// After is the clock of everything that pauses.
+	After func(time.Duration) <-chan time.Time
 
 	in *bufio.Reader
 }
@@ -30,6 +33,7 @@ func OSEnv() *Env {
 		Interrupted: func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return signal.NotifyContext(ctx, os.Interrupt)
 		},
+		After: time.After,
 	}
 }
 

@@ -147,7 +147,7 @@ func clusterHealth(s *session, _ []string) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(checkPause):
+		case <-s.env.After(checkPause):
 		}
 	}
 }
