@@ -14,7 +14,7 @@ BUILT    ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 TOOLS    := $(CURDIR)/bin/tools
 
-.PHONY: release build test gofail failpoints debian race sim lint fuzz chaos bench generate clean
+.PHONY: release build test gofail failpoints debian browser race sim lint fuzz chaos bench generate clean
 
 build: ## the programs, into bin/
 	$(GO) build -o bin/ ./cmd/...
@@ -32,6 +32,10 @@ failpoints: ## a crash and a delay at each of POINTS (names with commas between,
 debian: ## Debian's etcdctl and etcd 3.4, from PATH, against our server; its openssl and busybox
 	$(GO) vet -tags debian ./tests/compat ./tests/security ./tests/deploy
 	$(GO) test -tags debian -run Debian ./tests/compat ./tests/security ./tests/deploy
+
+browser: ## the console in Chromium, from PATH; pictures go into BOWLINE_SCREENSHOTS
+	$(GO) vet -tags browser ./tests/console
+	$(GO) test -tags browser -count=1 -timeout 10m ./tests/console
 
 race: ## the packages with goroutines, and a server built with the detector under the client's tests
 	$(GO) test -race -short -p 3 -timeout 10m ./internal/... ./tests/compat ./tests/conformance
