@@ -9,10 +9,6 @@ import (
 	"bowline/internal/wire"
 )
 
-// ExpireAtOnce is how many nodes one request may expire, so that its batch stays
-// small: whoever proposes it goes on until there is nothing left.
-const ExpireAtOnce = 5000
-
 // earliestExpiry is what an expiration before it, which comes from numbers that wrap,
 // is taken for none at: the year 2000.
 const earliestExpiry = 946684800e9
@@ -104,6 +100,7 @@ func (s *Store) forget(b *engine.Batch) error {
 
 // Publish makes what was applied known, once it is in the engine.
 func (s *Store) Publish(events []*Event) {
+	s.horizon.stored()
 	for _, e := range events {
 		if e.Node.Path == EnabledPath {
 			s.state.guarded = !removes(e.Action) && e.Node.Value == enabledValue
@@ -404,62 +401,4 @@ func (t *txn) drop(action string, old *Node) error {
 	}
 	n := Node{Path: old.Path, Dir: old.Dir, Created: old.Created, Modified: t.index}
 	return t.tell(&Event{Action: action, Node: n, Prev: old, gone: gone})
-}
-
-// expire removes what has expired by the request's time, in the order of time.
-func (t *txn) expire() error {
-	due, err := t.due()
-	if err != nil {
-		return err
-	}
-	t.gone = make(map[string]bool)
-	for _, name := range due {
-		if t.gone[name] {
-			continue // it went with a directory
-		}
-		n, err := get(t.s.engine.Get, name)
-		if err != nil {
-			return err
-		}
-		if n == nil {
-			return fmt.Errorf("v2: %q is to expire and is not there", name)
-		}
-		t.count(Expired)
-		if err := t.drop(ActionExpire, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// due are the nodes that have expired, as many as one request may deal with.
-func (t *txn) due() (names []string, err error) {
-	it, err := t.s.engine.NewIter(expiredBy(t.req.Time))
-	if err != nil {
-		return nil, fmt.Errorf("v2: open iterator: %w", err)
-	}
-	defer it.Close()
-	for ok := it.First(); ok && len(names) < ExpireAtOnce; ok = it.Next() {
-		_, name, err := parseExpiry(engine.Body(it.Key()))
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-	}
-	return names, it.Error()
-}
-
-// expiredBy bounds an iterator over the expiries up to a time.
-func expiredBy(now int64) *engine.IterOptions {
-	return &engine.IterOptions{LowerBound: engine.Key(engine.ClassV2, []byte{kindExpiry}), UpperBound: expiryKey(now+1, "/")}
-}
-
-// HasExpired tells whether any node has expired by a time.
-func (s *Store) HasExpired(now int64) (bool, error) {
-	it, err := s.engine.NewIter(expiredBy(now))
-	if err != nil {
-		return false, fmt.Errorf("v2: open iterator: %w", err)
-	}
-	defer it.Close()
-	return it.First(), it.Error()
 }

@@ -20,6 +20,7 @@ type Store struct {
 	dirs map[string]bool
 	// deltas are of the last changes, and scratch is the writer's alone.
 	deltas  deltas
+	horizon horizon
 	scratch []byte
 	// guarded is what is at EnabledPath, for readers.
 	guarded atomic.Bool
@@ -41,6 +42,7 @@ func (s *Store) Restart(st State) {
 	s.state = st
 	clear(s.dirs)
 	s.deltas.restart(st.index)
+	s.horizon.restart()
 	s.guarded.Store(st.guarded)
 	s.hub.restart(st)
 }

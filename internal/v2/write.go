@@ -30,6 +30,7 @@ func (t *txn) store(old, n *Node) error {
 		}
 	}
 	if n.Expires != 0 && (old == nil || old.Expires != n.Expires) {
+		t.s.horizon.meet(n.Expires)
 		if err := t.b.Set(expiryKey(n.Expires, n.Path), nil, nil); err != nil {
 			return err
 		}

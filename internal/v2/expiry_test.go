@@ -1,0 +1,78 @@
+package v2
+
+import (
+	"math"
+	"testing"
+
+	"bowline/internal/wire"
+)
+
+// TestHorizonHidesNothing: after random changes, of which some expire in the past, and
+// searches in between, the horizon is never behind what is left to expire.
+func TestHorizonHidesNothing(t *testing.T) {
+	for seed := range uint64(10) {
+		b := newBench(t, seed)
+		for range 400 {
+			if _, err := b.store.HasExpired(b.now); err != nil {
+				t.Fatal(err)
+			}
+			r := b.request()
+			if b.maybe(4) && r.Method == wire.V2Put {
+				r.Expiration = b.now - b.rand.Int64N(30e9)
+			}
+			b.apply(r)
+			earliest := int64(math.MaxInt64)
+			b.must(EachRecord(b.engine, func(body, _ []byte) error {
+				if body[0] == kindExpiry {
+					at, _, err := parseExpiry(body)
+					earliest = min(earliest, at)
+					return err
+				}
+				return nil
+			}))
+			if from := b.store.horizon.from(); from > earliest {
+				t.Fatalf("seed %d: the horizon is %d, but something expires at %d", seed, from, earliest)
+			}
+			if due, err := b.store.HasExpired(b.now); err != nil || due != (earliest <= b.now) {
+				t.Fatalf("seed %d: something has expired: %v, %v; the earliest is at %d, now is %d", seed, due, err, earliest, b.now)
+			}
+		}
+	}
+}
+
+// TestSearchBesideTheWriter: an expiry that the writer meets before, or while, somebody
+// searches is not hidden by what the search has not found.
+func TestSearchBesideTheWriter(t *testing.T) {
+	var h horizon
+	h.restart()
+	h.meet(50) // not stored yet
+	if from := h.begin(); from != math.MinInt64 {
+		t.Errorf("the first search begins at %d", from)
+	}
+	h.stored()
+	h.meet(70)
+	h.end(101)
+	if h.from() != 50 {
+		t.Errorf("the horizon is %d, want 50", h.from())
+	}
+	h.stored()
+	h.begin()
+	h.meet(60)
+	h.end(101)
+	if h.from() != 60 {
+		t.Errorf("the horizon is %d, want 60", h.from())
+	}
+	h.stored()
+	h.begin()
+	h.end(101)
+	if h.from() != 101 {
+		t.Errorf("the horizon is %d, want 101", h.from())
+	}
+	h.removed(90)
+	if h.from() != 101 {
+		t.Error("the horizon went back without a reason")
+	}
+	if h.meet(30); h.from() != 30 {
+		t.Errorf("the horizon is %d, want 30", h.from())
+	}
+}
