@@ -1,6 +1,7 @@
 package member
 
 import (
+	"net/http"
 	"net/url"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // Config of a member. It is complete and checked: package config makes it from
@@ -141,6 +143,12 @@ type Config struct {
 	Console bool
 	// LockMemory keeps the process's memory from being paged out.
 	LockMemory bool
+	// Begun, Services and Handlers are for programs that have a member in them; each may be nil. Begun is called once,
+	// when the member's directory and ports are its own and it looks for the others; Services adds services of gRPC,
+	// and Handlers serves paths of HTTP, on the client ports.
+	Begun    func(*Member)
+	Services func(*grpc.Server)
+	Handlers map[string]http.Handler
 	// WithoutSync never waits for the disk: a crash loses what was acknowledged.
 	WithoutSync bool
 	// FS is the file system of the data directory; nil means the operating

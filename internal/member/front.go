@@ -81,7 +81,7 @@ func (m *Member) serveEarly() {
 		ElectionTimeout:  m.cfg.electionTimeout(),
 		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
 		RevokeWatches: m.cfg.RevokeWatches, Costs: m.costs, Audit: m.audit,
-		SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
+		Register: m.cfg.Services, SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	}))
 	registry := m.newRegistry(m.api, m.calls)
 	m.shown, m.registry = metricsHandler(registry), registry
@@ -97,6 +97,9 @@ func (m *Member) serveEarly() {
 		f.peerServers = append(f.peerServers, s)
 		f.goServe(m, &f.servingPeers, func() error { return s.Serve(p) })
 		m.log.Info("now serving peer/client/metrics", zap.String("local-member-id", hex(m.id.memberID)), zap.String("listen-peer-url", p.url))
+	}
+	if m.cfg.Begun != nil {
+		m.cfg.Begun(m)
 	}
 }
 

@@ -68,6 +68,9 @@ func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) (http.Handler
 			return nil, err
 		}
 	}
+	if err := addHandlers(mux, m.cfg.Handlers); err != nil {
+		return nil, err
+	}
 	return httpapi.Guard{Origins: m.cfg.CORS, Hosts: m.cfg.HostWhitelist, Logger: m.log}.Wrap(m.withV2(mux)), nil
 }
 

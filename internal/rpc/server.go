@@ -43,6 +43,9 @@ type Config struct {
 	// Costs limits what users may ask, and Audit writes down what they do; both may be nil.
 	Costs *admission.Costs
 	Audit *audit.Log
+	// Register adds services that are not the member's own. Their calls are for whoever makes them: what they may is
+	// for the services to say. It may be nil.
+	Register func(*grpc.Server)
 	// SlowRequest is from when a unary call, SlowApply from when the work of a read
 	// is worth a warning.
 	SlowRequest, SlowApply time.Duration
@@ -116,13 +119,29 @@ func New(c Config) *Service {
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(s, s.health)
 	c.Metrics.register(s.Server)
+	if c.Register != nil {
+		m.addForeign(s.Server)
+	}
 	return s
 }
 
 // member is what the interceptors and the watch service know of the member.
 type member struct {
 	Config
-	calls atomic.Int64 // unary ones under way
+	foreign map[string]bool // services that Register has added
+	calls   atomic.Int64    // unary ones under way
+}
+
+// addForeign has services registered that are not the member's own.
+func (m *member) addForeign(s *grpc.Server) {
+	own := s.GetServiceInfo()
+	m.Register(s)
+	m.foreign = make(map[string]bool)
+	for name := range s.GetServiceInfo() {
+		if _, ours := own[name]; !ours {
+			m.foreign[name] = true
+		}
+	}
 }
 
 func (m *member) NewWatchStream() *watch.Stream { return m.Watch.NewStream() }
