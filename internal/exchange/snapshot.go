@@ -36,7 +36,7 @@ func WriteSnapshot(ctx context.Context, dir string, x *fsm.Export) (*os.File, er
 	if err != nil {
 		return nil, fmt.Errorf("exchange: write a snapshot: %w", err)
 	}
-	if err := errors.Join(os.Remove(name), appendDigest(ctx, f)); err != nil {
+	if err := errors.Join(os.Remove(name), appendDigest(RestfulReader(ctx, f, x), f)); err != nil {
 		return nil, errors.Join(fmt.Errorf("exchange: write a snapshot: %w", err), f.Close())
 	}
 	return f, nil
@@ -49,9 +49,9 @@ func removeIfThere(name string) error {
 	return nil
 }
 
-func appendDigest(ctx context.Context, f *os.File) error {
+func appendDigest(from io.Reader, f *os.File) error {
 	h := sha256.New()
-	if _, err := io.Copy(h, ReaderUntil(ctx, f)); err != nil {
+	if _, err := io.Copy(h, from); err != nil {
 		return err
 	}
 	if _, err := f.Write(h.Sum(nil)); err != nil {
@@ -59,6 +59,22 @@ func appendDigest(ctx context.Context, f *os.File) error {
 	}
 	_, err := f.Seek(0, io.SeekStart)
 	return err
+}
+
+// RestfulReader is r, with pauses between its pieces (see fsm.Export).
+func RestfulReader(ctx context.Context, r io.Reader, x *fsm.Export) io.Reader { return restful{r, ctx, x.Rest} }
+
+type restful struct {
+	io.Reader
+	ctx  context.Context
+	rest func(context.Context) error
+}
+
+func (r restful) Read(b []byte) (int, error) {
+	if err := r.rest(r.ctx); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(b)
 }
 
 // ReaderUntil is r, until ctx ends: then it fails with what ended it.
@@ -194,15 +210,25 @@ func recordKey(r mvcc.Revision, k mvcc.Kind) []byte {
 	return b
 }
 
+// bytesPerRest is how much is worked on between two pauses.
+const bytesPerRest = 64 << 10
+
 // writeKeys writes the key bucket in its order, so that its pages are filled one
 // after the other.
 func writeKeys(ctx context.Context, db *bolt.DB, dir string, x *fsm.Export) error {
 	s := newSorter(dir)
 	defer s.close()
 	n := 0
+	rest := func(size int) error {
+		if n += size; n < bytesPerRest {
+			return nil
+		}
+		n = 0
+		return x.Rest(ctx)
+	}
 	err := mvcc.EachVersion(x.Keys, func(v mvcc.Version) error {
-		if n++; n%keysPerCommit == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if err := rest(len(v.KV)); err != nil {
+			return err
 		}
 		return s.add(recordKey(v.Revision, v.Kind), v.KV)
 	})
@@ -211,7 +237,13 @@ func writeKeys(ctx context.Context, db *bolt.DB, dir string, x *fsm.Export) erro
 	}
 	w := bulk{ctx: ctx, db: db, bucket: "key"}
 	defer w.abandon()
-	if err = s.each(w.put); err == nil {
+	err = s.each(func(key, value []byte) error {
+		if err := rest(len(value)); err != nil {
+			return err
+		}
+		return w.put(key, value)
+	})
+	if err == nil {
 		err = w.finish()
 	}
 	if err != nil {

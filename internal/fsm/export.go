@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"context"
 	"slices"
 
 	"bowline/internal/cluster"
@@ -16,6 +17,9 @@ import (
 type Export struct {
 	Position Position
 	Revision int64
+	// Rest is called between small pieces of work, by one goroutine: it pauses while
+	// clients write, so that they hardly feel it. It fails when ctx ends.
+	Rest func(ctx context.Context) error
 	// Keys holds the key space as it was; read it with mvcc.EachVersion.
 	Keys *engine.Snapshot
 	// Scheduled and Finished are the compaction marks, -1 where there is none.
@@ -37,6 +41,7 @@ func (f *FSM) Export() *Export {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x := &Export{
+		Rest: f.newBreath().take,
 		Position: f.position, Revision: f.store.Revision(), Keys: f.engine.NewSnapshot(), Leases: slices.Collect(f.leases.All()),
 		Members: f.Members(), Alarms: f.Alarms(), ClusterVersion: f.ClusterVersion(), Downgrade: f.Downgrade(),
 	}

@@ -39,7 +39,10 @@ func (m *Member) Snapshot(ctx context.Context) (io.ReadCloser, int64, string, er
 		f.Close()
 		return nil, 0, "", fmt.Errorf("snapshot: %w", err)
 	}
-	return f, info.Size(), x.ClusterVersion, nil
+	return struct {
+		io.Reader
+		io.Closer
+	}{exchange.RestfulReader(ctx, f, x), f}, info.Size(), x.ClusterVersion, nil
 }
 
 // clearSnapshots removes what a crash has left of snapshots under construction.
