@@ -60,6 +60,12 @@ func TestAReadOnlyUser(t *testing.T) {
 		p.expect("log: Failed to load resource: the server responded with a " + refusal)
 	}
 	p.sees("This cluster has users.")
+	p.click("Cancel")
+	p.misses("This cluster has users.")
+	p.click("Keys")
+	p.sees("user name is empty")
+	p.click("Cluster")
+	p.click("Log in")
 	p.fill("User", "anna")
 	p.fill("Password", "wrong")
 	p.do(chromedp.Click(chromedp.CSS("dialog button[type=submit]")))

@@ -5,6 +5,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,5 +63,29 @@ func TestAMemberDiesAndComesBack(t *testing.T) {
 		t.Errorf("its return was seen after %s", took)
 	}
 	p.until("its return is announced", fmt.Sprintf(`document.getElementById('live').textContent === '%s: healthy'`, leader.Name))
+	p.sees("3 / 3")
+
+	for _, m := range c.Members {
+		if m != server {
+			if err := m.Crash(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.sees("1 / 3")
+	p.until("no leader", `[...document.querySelectorAll('.tile dd')][0].textContent === 'none'`)
+	p.sees("etcdserver: no leader")
+	p.shoot("without-a-majority")
+	var again sync.WaitGroup // one of them alone would wait for the other
+	for _, m := range c.Members {
+		if m != server {
+			again.Go(func() {
+				if err := m.Restart(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	again.Wait()
 	p.sees("3 / 3")
 }

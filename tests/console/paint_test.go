@@ -83,6 +83,10 @@ func TestFirstPaintWithManyKeys(t *testing.T) {
 			t.Errorf("%s: first paint after %.0f ms", view.at, paint)
 		}
 	}
+	p.visit("#/keys?p=/registry/kind-07/")
+	p.until("the first page", `document.querySelectorAll('[role=treeitem]').length === 101`)
+	p.click("More…")
+	p.until("the next page", `document.querySelectorAll('[role=treeitem]').length > 101`)
 	p.visit("#/keys")
 	p.fill("Prefix, or a text to find", "OBJECT-0000000")
 	p.click("Find text")

@@ -84,7 +84,7 @@ function list(body, rows, headers, o) {
     ];
     [...tr.children].forEach((cell, i) => put(cell.firstChild, cells[i]));
     tr.children[1].firstChild.className = 'wrap state ' + m.state;
-    tr.lastChild.firstChild.className = 'wrap';
+    tr.lastChild.firstChild.className = 'address';
   }
 }
 

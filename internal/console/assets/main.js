@@ -64,20 +64,32 @@ function settings() {
   return [colours, words];
 }
 
-function refresh() {
-  translate(document);
+function sessionShown() {
   const who = h('span', { class: 'row' });
   document.getElementById('session').replaceChildren(who, ...settings());
   showSession(who);
+}
+
+function refresh() {
+  translate(document);
+  sessionShown();
   show();
 }
 
 theme(localStorage.getItem('bowline.theme'));
 document.getElementById('skip').addEventListener('click', () => main.focus());
 addEventListener('hashchange', show);
-document.addEventListener('session', refresh);
+let declined = false; // who would rather be nobody is not asked again by itself
+document.addEventListener('session', () => {
+  declined = false;
+  refresh();
+});
 document.addEventListener('needs-login', async () => {
-  if (session.token) session.end(); // it is over
-  await login();
+  if (session.token) { // it is over
+    session.end();
+    declined = false;
+    sessionShown();
+  }
+  if (!declined) declined = !await login();
 });
 refresh();
