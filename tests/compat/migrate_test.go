@@ -16,7 +16,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"bowline/internal/cli/ctl"
+	command "bowline/internal/cli/ctl"
 	"bowline/internal/testkit"
 )
 
@@ -24,9 +24,9 @@ import (
 func etcdctl(t *testing.T, s *testkit.Server, args ...string) (code int, out string) {
 	t.Helper()
 	var b bytes.Buffer
-	env := ctl.OSEnv()
+	env := command.OSEnv()
 	env.In, env.Out, env.Err, env.Environ = strings.NewReader(""), &b, &b, nil
-	code = ctl.Run(limited(t), env, append([]string{"--endpoints", s.Addr}, args...))
+	code = command.Run(limited(t), env, append([]string{"--endpoints", s.Addr}, args...))
 	return code, b.String()
 }
 
