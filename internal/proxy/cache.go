@@ -7,6 +7,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 )
@@ -21,7 +22,8 @@ const (
 
 var errNotCached = errors.New("proxy: not in the cache")
 
-// cache remembers answers to reads for serializable reads. It forgets those that a write through the proxy may change.
+// cache remembers answers to reads for serializable reads. It forgets those that a write may change, if the write goes
+// through the proxy or a watch tells of it.
 type cache struct {
 	figures *figures
 	now     func() time.Time
@@ -126,6 +128,9 @@ func (c *cache) forget(what keyRange, revision int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.written = max(c.written, revision)
+	if c.order.Len() == 0 {
+		return
+	}
 	var gone []*cached
 	for x := range c.ranges {
 		if x.what.meets(what) {
@@ -149,6 +154,23 @@ func (c *cache) forget(what keyRange, revision int64) {
 		c.removeLocked(c.entries[x.name])
 	}
 	c.figures.cacheKeys.Set(float64(c.order.Len()))
+}
+
+// clear forgets everything.
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.order.Len() > 0 {
+		c.removeLocked(c.order.Back())
+	}
+	c.figures.cacheKeys.Set(0)
+}
+
+// seen forgets what the events of a watch have changed.
+func (c *cache) seen(events []*mvccpb.Event) {
+	for _, e := range events {
+		c.forget(keyRange{string(e.Kv.Key), ""}, e.Kv.ModRevision)
+	}
 }
 
 // compact refuses reads below a revision from now on.

@@ -16,6 +16,7 @@ type hub struct {
 	kv      pb.KVClient
 	// prefix is the namespace that all keys of clients lie in.
 	prefix  string
+	cache   *cache
 	figures *figures
 	log     *zap.Logger
 
@@ -29,8 +30,8 @@ type hub struct {
 	groups map[caller]*group
 }
 
-func newHub(ctx context.Context, watches pb.WatchClient, kv pb.KVClient, prefix string, f *figures, log *zap.Logger) *hub {
-	return &hub{watches: watches, kv: kv, prefix: prefix, figures: f, log: log, ctx: ctx, groups: make(map[caller]*group)}
+func newHub(ctx context.Context, watches pb.WatchClient, kv pb.KVClient, prefix string, c *cache, log *zap.Logger) *hub {
+	return &hub{watches: watches, kv: kv, prefix: prefix, cache: c, figures: c.figures, log: log, ctx: ctx, groups: make(map[caller]*group)}
 }
 
 // start starts a goroutine, unless the hub is stopping.

@@ -158,6 +158,7 @@ func (l *line) serve() (heard bool, err error) {
 		}
 		heard = true
 		strip(resp, l.group.hub.prefix)
+		l.group.hub.cache.seen(resp.Events)
 		l.handle(resp)
 	}
 }

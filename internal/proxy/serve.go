@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,7 @@ type proxy struct {
 	self    *clientv3.Client
 	unwrap  func()
 	hub     *hub
+	cache   *cache
 	grpc    *grpc.Server
 	https   []*http.Server
 	unary   atomic.Int64 // calls under way
@@ -144,7 +146,8 @@ func (p *proxy) build(ctx context.Context) error {
 		return err
 	}
 	p.unwrap = unwrap
-	p.hub = newHub(p.ctx, pb.NewWatchClient(conn), direct, p.namespace, p.figures, p.log)
+	p.cache = newCache(p.figures)
+	p.hub = newHub(p.ctx, pb.NewWatchClient(conn), direct, p.namespace, p.cache, p.log)
 	pass := &forwarder{conn}
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}), grpc.UnknownServiceHandler(pass.forward),
@@ -164,7 +167,7 @@ func (p *proxy) build(ctx context.Context) error {
 	if changed {
 		reads = append(reads, "RangeStream")
 	}
-	p.grpc.RegisterService(only(pb.KV_ServiceDesc, reads...), &kv{store: through, cache: newCache(p.figures)})
+	p.grpc.RegisterService(only(pb.KV_ServiceDesc, reads...), &kv{store: through, cache: p.cache})
 	pb.RegisterWatchServer(p.grpc, watches{hub: p.hub})
 	own := []string{"LeaseKeepAlive"}
 	if p.namespace != "" {
@@ -314,5 +317,18 @@ func (p *proxy) watchStream(srv any, stream grpc.ServerStream, info *grpc.Stream
 		err = status.Error(codes.Canceled, err.Error())
 	}
 	c.end(err)
+	if changesMuch(info.FullMethod) {
+		p.cache.clear()
+	}
 	return err
+}
+
+// changesMuch tells whether a call that is passed on may change keys, or who may read them.
+func changesMuch(path string) bool {
+	for _, calls := range []string{"/etcdserverpb.Lease/LeaseRevoke", "/etcdserverpb.Auth/", "/v3lockpb.Lock/", "/v3electionpb.Election/"} {
+		if strings.HasPrefix(path, calls) {
+			return true
+		}
+	}
+	return false
 }
