@@ -62,7 +62,9 @@ func appendDigest(from io.Reader, f *os.File) error {
 }
 
 // RestfulReader is r, with pauses between its pieces (see fsm.Export).
-func RestfulReader(ctx context.Context, r io.Reader, x *fsm.Export) io.Reader { return restful{r, ctx, x.Rest} }
+func RestfulReader(ctx context.Context, r io.Reader, x *fsm.Export) io.Reader {
+	return restful{r, ctx, x.Rest}
+}
 
 type restful struct {
 	io.Reader

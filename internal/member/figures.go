@@ -5,6 +5,7 @@ import (
 
 	"bowline/internal/archive"
 	"bowline/internal/tally"
+	"bowline/internal/v2"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -141,8 +142,14 @@ var figures = []figure{
 		func(s *sight) float64 { return float64(s.figures.ReadAmplification) }},
 	{"bowline_engine_tables", "The engine's files.", gauge,
 		func(s *sight) float64 { return float64(s.figures.Tables) }},
-	{"bowline_engine_open_snapshots", "Exports and snapshots that hold a former state.", gauge,
+	{"etcd_mvcc_db_open_read_transactions", "Exports and snapshots that hold a former state.", gauge,
 		func(s *sight) float64 { return float64(s.figures.OpenSnapshots) }},
+	{"etcd_debugging_store_expires_total", "Keys of API v2 that have expired.", counter,
+		func(s *sight) float64 { return float64(s.fsm.V2().Stats().Counts[v2.Expired]) }},
+	{"etcd_debugging_store_watch_requests_total", "Watches that API v2 was asked for.", counter,
+		func(s *sight) float64 { return float64(s.fsm.V2().Stats().Watches) }},
+	{"etcd_debugging_store_watchers", "Watches of API v2 under way.", gauge,
+		func(s *sight) float64 { return float64(s.fsm.V2().Stats().Watchers) }},
 	{"bowline_log_bytes", "Bytes of the log that are in use.", gauge,
 		func(s *sight) float64 { n, _ := s.wal.Size(); return float64(n) }},
 	{"bowline_log_stalls_total", "Writes of the log that took longer than an election timeout.", counter,

@@ -76,6 +76,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s.collectApplied(ch)
 	s.collectAlarms(ch)
 	s.collectCosts(ch)
+	s.collectV2(ch)
 	collectDescriptors(ch)
 }
 

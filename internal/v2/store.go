@@ -25,7 +25,7 @@ type Store struct {
 	// guarded is what is at EnabledPath, for readers.
 	guarded atomic.Bool
 	// gets count reads on this member.
-	getsOK, getsFailed atomic.Uint64
+	getsOK, getsFailed, watches atomic.Uint64
 }
 
 // New returns the tree in e, of which st was loaded. Of the tree itself nothing is read.
@@ -57,12 +57,14 @@ func (s *Store) Index() uint64 { return s.hub.published().index }
 type Stats struct {
 	Counts             [counters]uint64
 	GetsOK, GetsFailed uint64
-	Watchers           int
+	// Watches were asked for since the start, Watchers are under way.
+	Watches  uint64
+	Watchers int
 }
 
 // Stats returns the counters.
 func (s *Store) Stats() Stats {
-	return Stats{s.hub.published().counts, s.getsOK.Load(), s.getsFailed.Load(), s.hub.watchers()}
+	return Stats{s.hub.published().counts, s.getsOK.Load(), s.getsFailed.Load(), s.watches.Load(), s.hub.watchers()}
 }
 
 // get reads one node with something that finds records; nil if there is none.

@@ -153,6 +153,7 @@ func (s *Store) Watch(name string, recursive, stream bool, since uint64) (*Watch
 	}
 	w := &Watcher{hub: &s.hub, path: name, recursive: recursive, stream: stream, since: since, events: make(chan *Event, room)}
 	w.Events = w.events
+	s.watches.Add(1)
 	now := s.hub.add(w)
 	if since == 0 || since > now.index {
 		return w, nil
