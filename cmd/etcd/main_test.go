@@ -71,6 +71,10 @@ func TestExitCodes(t *testing.T) {
 		{"the gateway without a command", nil, []string{"gateway"}, 0, "Use \"etcd gateway [command] --help\" for more"},
 		{"the gateway's help", nil, []string{"gateway", "start", "--help"}, 0, "--retry-delay duration        duration of delay before retrying failed endpoints (default 1m0s)"},
 		{"an unknown flag of the gateway", nil, []string{"gateway", "start", "--nope"}, 1, "unknown flag: --nope"},
+		{"the proxy without a command", nil, []string{"grpc-proxy"}, 0, "start       start the grpc proxy"},
+		{"the proxy's help", nil, []string{"grpc-proxy", "start", "--help"}, 0, "--max-concurrent-streams uint32           Maximum concurrent"},
+		{"a wrong flag of the proxy", nil, []string{"grpc-proxy", "start", "--resolver-ttl=1"}, 1, "invalid resolver-prefix \"\""},
+		{"the proxy's busy port", nil, []string{"grpc-proxy", "start", "--listen-addr=" + busy.Addr().String()}, 1, "address already in use"},
 		{"the gateway's own endpoint", nil, []string{"gateway", "start", "--endpoints=127.0.0.1:23790"}, 1, "should not resolve to the gateway listen addr"},
 	} {
 		out, err := command(t, c.environ, c.args...).CombinedOutput()

@@ -20,7 +20,7 @@ type figures struct {
 	registry *prometheus.Registry
 
 	sharing                           prometheus.Gauge
-	sharedEvents                      prometheus.Counter
+	sharedEvents, parked              prometheus.Counter
 	cacheKeys, cacheHits, cacheMisses prometheus.Gauge
 
 	started, handled, received, sent *prometheus.CounterVec
@@ -40,6 +40,8 @@ func newFigures() *figures {
 		sharing:  gauge("watchers_coalescing_total", "Watches of clients that cost the cluster none of their own."),
 		sharedEvents: prometheus.NewCounter(prometheus.CounterOpts{Name: "etcd_grpc_proxy_events_coalescing_total",
 			Help: "Responses to watches that the cluster did not have to send."}),
+		parked: prometheus.NewCounter(prometheus.CounterOpts{Name: "bowline_grpc_proxy_watches_parked_total",
+			Help: "How often a watch was parked because its client did not read."}),
 		cacheKeys:   gauge("cache_keys_total", "Answers to reads that are remembered."),
 		cacheHits:   gauge("cache_hits_total", "Reads that were answered from memory."),
 		cacheMisses: gauge("cache_misses_total", "Reads that could not be answered from memory."),
@@ -49,7 +51,7 @@ func newFigures() *figures {
 		sent:        counters("msg_sent_total", "Messages sent by the proxy.", labels...),
 		methods:     knownMethods(),
 	}
-	f.registry.MustRegister(f.sharing, f.sharedEvents, f.cacheKeys, f.cacheHits, f.cacheMisses, f.started, f.handled,
+	f.registry.MustRegister(f.sharing, f.sharedEvents, f.parked, f.cacheKeys, f.cacheHits, f.cacheMisses, f.started, f.handled,
 		f.received, f.sent, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return f
 }

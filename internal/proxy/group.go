@@ -16,6 +16,7 @@ type hub struct {
 	kv      pb.KVClient
 	// prefix is the namespace that all keys of clients lie in.
 	prefix  string
+	queue   bounds
 	cache   *cache
 	figures *figures
 	log     *zap.Logger
@@ -30,8 +31,8 @@ type hub struct {
 	groups map[caller]*group
 }
 
-func newHub(ctx context.Context, watches pb.WatchClient, kv pb.KVClient, prefix string, c *cache, log *zap.Logger) *hub {
-	return &hub{watches: watches, kv: kv, prefix: prefix, cache: c, figures: c.figures, log: log, ctx: ctx, groups: make(map[caller]*group)}
+func newHub(ctx context.Context, watches pb.WatchClient, kv pb.KVClient, prefix string, queue bounds, c *cache, log *zap.Logger) *hub {
+	return &hub{watches: watches, kv: kv, prefix: prefix, queue: queue, cache: c, figures: c.figures, log: log, ctx: ctx, groups: make(map[caller]*group)}
 }
 
 // start starts a goroutine, unless the hub is stopping.

@@ -44,6 +44,9 @@ type options struct {
 
 	keepAliveMinTime, keepAliveInterval, keepAliveTimeout time.Duration
 	maxStreams                                            uint32
+
+	// queue bounds what waits for a client's watches; no flag sets it.
+	queue bounds
 }
 
 // Command is `etcd grpc-proxy`.
@@ -55,7 +58,7 @@ func Command(env *outpost.Env) *cobra.Command {
 
 // startCommand has the flags of etcd, with its words: scripts read its help.
 func startCommand(env *outpost.Env) *cobra.Command {
-	var o options
+	o := options{queue: bounds{maxQueuedResponses, maxQueuedBytes}}
 	c := &cobra.Command{Use: "start", Short: "start the grpc proxy", Run: func(*cobra.Command, []string) { o.run(env) }}
 	o.networkFlags(c)
 	o.securityFlags(c)

@@ -147,7 +147,7 @@ func (p *proxy) build(ctx context.Context) error {
 	}
 	p.unwrap = unwrap
 	p.cache = newCache(p.figures)
-	p.hub = newHub(p.ctx, pb.NewWatchClient(conn), direct, p.namespace, p.cache, p.log)
+	p.hub = newHub(p.ctx, pb.NewWatchClient(conn), direct, p.namespace, p.queue, p.cache, p.log)
 	pass := &forwarder{conn}
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}), grpc.UnknownServiceHandler(pass.forward),

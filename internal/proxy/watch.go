@@ -28,6 +28,9 @@ const (
 	reasonTooMany   = "etcdserver: too many watches on the stream"
 )
 
+// bounds are how many responses, and bytes of them, wait for a client at most before its watches are parked.
+type bounds struct{ responses, bytes int }
+
 // client is one client's watch stream.
 type client struct {
 	ctx    context.Context
@@ -215,6 +218,7 @@ func (c *client) offer(w *watch, resp *pb.WatchResponse) bool {
 	defer c.mu.Unlock()
 	if c.fullLocked() {
 		c.parked[w] = struct{}{}
+		c.group.hub.figures.parked.Inc()
 		nudge(c.wake)
 		return false
 	}
