@@ -114,6 +114,9 @@ func TestSlowReaderIsBounded(t *testing.T) {
 			}
 		}
 	}
+	if n := metric(t, "http://"+p.addr+"/proxy/metrics", "bowline_grpc_proxy_watches_parked_total"); n == "0" || n == "" {
+		t.Errorf("%q watches were parked", n)
+	}
 	for want := 0; want < events; {
 		resp, err := slow.Recv()
 		must(t, err)
