@@ -72,7 +72,6 @@ func TestAMemberDiesAndComesBack(t *testing.T) {
 			}
 		}
 	}
-	p.sees("1 / 3")
 	p.until("no leader", `[...document.querySelectorAll('.tile dd')][0].textContent === 'none'`)
 	p.sees("etcdserver: no leader")
 	p.shoot("without-a-majority")

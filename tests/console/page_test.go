@@ -137,8 +137,10 @@ func (p *page) do(steps ...chromedp.Action[chromedp.Void]) {
 // visit goes to a view.
 func (p *page) visit(view string) {
 	p.t.Helper()
+	// Where only the view changes, what the last one showed may be there for a moment.
+	eval[bool](p, `(document.querySelector('main h1') || document.body).setAttribute('data-former', '') === undefined`)
 	p.do(chromedp.Navigate(p.origin + "/console/" + view))
-	p.until("the frame", `document.querySelector('main h1') !== null`)
+	p.until("the view", `document.querySelector('main h1:not([data-former])') !== null`)
 }
 
 // eval returns what an expression, or a promise, gives.
@@ -210,10 +212,22 @@ func (p *page) mark(name string) chromedp.CSS {
 	return chromedp.CSS("[" + attribute + "]")
 }
 
-// click clicks on a control, with the mouse.
+// click clicks on a control, with the mouse. One that is replaced meanwhile, as when a
+// view is drawn anew, is looked for again.
 func (p *page) click(name string) {
 	p.t.Helper()
-	p.do(chromedp.Click(p.mark(name)))
+	for began := time.Now(); ; {
+		at := p.mark(name)
+		ctx, cancel := context.WithTimeout(p.ctx, time.Second)
+		err := chromedp.Do(ctx, chromedp.Click(at))
+		cancel()
+		if err == nil {
+			return
+		}
+		if time.Since(began) > patience {
+			p.t.Fatalf("%s: %v", name, err)
+		}
+	}
 }
 
 // fill replaces what is in a field, with the keyboard.
