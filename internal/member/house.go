@@ -29,11 +29,12 @@ func (m *Member) onFlush() {
 	}
 }
 
-// keepHouse flushes the engine when the member is idle, and cuts the log below
-// what the engine has flushed.
+// keepHouse flushes the engine when the member is idle, cuts the log below what the
+// engine has flushed, and looks whether descriptors become scarce.
 func (m *Member) keepHouse(ctx context.Context) {
 	t := time.NewTicker(houseInterval)
 	defer t.Stop()
+	var fds descriptors
 	marked, lastApplied, since := uint64(0), m.fsm.Applied(), time.Now()
 	for {
 		select {
@@ -47,6 +48,7 @@ func (m *Member) keepHouse(ctx context.Context) {
 				}
 			}
 		case now := <-t.C:
+			fds.look(m.log)
 			if applied := m.fsm.Applied(); applied != lastApplied {
 				lastApplied, since = applied, now
 				continue

@@ -1,7 +1,6 @@
 package member
 
 import (
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.etcd.io/raft/v3"
-	"golang.org/x/sys/unix"
 )
 
 // collector shows what the parts of a member have counted, under etcd's names and,
@@ -143,19 +141,7 @@ func collectDescriptors(ch chan<- prometheus.Metric) {
 	if limit, err := descriptorLimit(); err == nil {
 		show("os_fd_limit", "How many file descriptors the process may have.", float64(limit))
 	}
-	dir, err := os.Open("/proc/self/fd")
-	if err != nil {
-		return
+	if used, ok := descriptorsUsed(); ok {
+		show("os_fd_used", "How many file descriptors the process has.", float64(used))
 	}
-	defer dir.Close()
-	if names, err := dir.Readdirnames(-1); err == nil {
-		show("os_fd_used", "How many file descriptors the process has.", float64(len(names)-1)) // without dir
-	}
-}
-
-// descriptorLimit is how many file descriptors the process may have.
-func descriptorLimit() (uint64, error) {
-	var limit unix.Rlimit
-	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-	return limit.Cur, err
 }
