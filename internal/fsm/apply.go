@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"bowline/internal/auth"
@@ -164,6 +165,12 @@ func (f *FSM) decode(e *raftpb.Entry) (*pb.InternalRaftRequest, error) {
 		}
 		f.request.Put, f.request.Header = &f.put, &f.header
 		return &f.request, nil
+	}
+	if old, ok := wire.ParseV2(e.GetData()); ok && !strings.HasPrefix(old.Path, wire.V2Members) {
+		f.old = old
+		f.header.ID, f.header.AuthRevision, f.header.Username = old.ID, 0, ""
+		f.bare.Header = &f.header
+		return &f.bare, nil
 	}
 	if req, ok := wire.DecodeV2(e.GetData()); ok {
 		if req.ClusterVersionSet == nil && req.ClusterMemberAttrSet == nil {

@@ -93,10 +93,12 @@ type FSM struct {
 	waiting atomic.Int32
 	// position is the last applied entry; mu guards it.
 	position Position
-	// put, header and request are what decode reuses for puts; only Apply uses them.
+	// put, header and request are what decode reuses for puts, and bare for requests of API
+	// v2; only Apply uses them.
 	put     pb.PutRequest
 	header  pb.RequestHeader
 	request pb.InternalRaftRequest
+	bare    pb.InternalRaftRequest
 	// old is the request that decode has found, if it is one of API v2 for the tree.
 	old *wire.V2Request
 	// physical are those who wait for the removal up to a revision; mu guards it.

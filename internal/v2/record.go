@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"bowline/internal/engine"
@@ -26,6 +27,9 @@ const (
 	afterTree = 0x02 // behind escape: sorts behind all that is below
 	zeroByte  = 0xff // behind escape: a zero in a name
 )
+
+// pathRoom is for the separators of a path, unless it has many levels.
+const pathRoom = 8
 
 // appendPath appends the stored form of a clean path; "/" has none.
 func appendPath(dst []byte, path string) []byte {
@@ -70,7 +74,8 @@ func parsePath(b []byte) (string, error) {
 }
 
 func nodeKey(path string) []byte {
-	return engine.Key(engine.ClassV2, appendPath([]byte{kindNode}, path))
+	body := append(make([]byte, 0, 1+len(path)+pathRoom), kindNode)
+	return engine.Key(engine.ClassV2, appendPath(body, path))
 }
 
 // belowKeys are the bounds of what is below a path.
@@ -117,8 +122,12 @@ type Node struct {
 
 const flagDir = 1
 
+// headBytes is more than what comes before a node's value.
+const headBytes = 1 + 3*binary.MaxVarintLen64
+
 // append appends the node but for its path.
 func (n *Node) append(b []byte) []byte {
+	b = slices.Grow(b, headBytes+len(n.Value))
 	var flags byte
 	if n.Dir {
 		flags |= flagDir
@@ -200,16 +209,25 @@ func (e *Event) append(b []byte) []byte {
 	if e.Prev != nil {
 		flags |= 2
 	}
-	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	b = append(b, flags)
-	text(e.Action)
-	text(e.Node.Path)
-	b = binary.AppendVarint(b, e.Time)
-	text(string(e.Node.append(nil)))
+	size := 2*(headBytes+binary.MaxVarintLen64) + len(e.Action) + len(e.Node.Path) + len(e.Node.Value)
 	if e.Prev != nil {
-		text(string(e.Prev.append(nil)))
+		size += len(e.Prev.Value)
+	}
+	b = append(slices.Grow(b, size), flags)
+	b = appendSized(b, e.Action)
+	b = appendSized(b, e.Node.Path)
+	b = binary.AppendVarint(b, e.Time)
+	node := e.Node.append(nil)
+	b = appendSized(b, node)
+	if e.Prev != nil {
+		b = appendSized(b, e.Prev.append(node[:0]))
 	}
 	return b
+}
+
+// appendSized appends bytes behind their number.
+func appendSized[T string | []byte](b []byte, s T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 func parseEvent(b []byte) (*Event, error) {

@@ -54,7 +54,7 @@ func (s *State) oldest() uint64 {
 }
 
 func (s *State) encode() []byte {
-	b := binary.AppendUvarint(nil, s.index)
+	b := binary.AppendUvarint(make([]byte, 0, 64), s.index)
 	b = binary.AppendUvarint(b, s.first)
 	for _, n := range s.counts {
 		b = binary.AppendUvarint(b, n)

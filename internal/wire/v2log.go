@@ -15,6 +15,9 @@ const (
 	V2Expire = "SYNC"
 )
 
+// V2Members begins the paths of what etcd keeps of its members in the tree.
+const V2Members = "/0/"
+
 // V2Request is a request of API v2. In the logs of etcd up to 3.5 it is bare, or in the
 // second field of an InternalRaftRequest; see Entry for ours.
 type V2Request struct {

@@ -27,7 +27,7 @@ func DecodeV2(b []byte) (r *pb.InternalRaftRequest, ok bool) {
 		return nil, false
 	}
 	r = &pb.InternalRaftRequest{Header: &pb.RequestHeader{ID: id}}
-	if method != "PUT" {
+	if method != "PUT" || !strings.HasPrefix(path, V2Members) {
 		return r, true
 	}
 	if path == "/0/version" {
