@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"bowline/internal/config"
+	"bowline/internal/testkit"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
@@ -29,16 +29,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 30 * time.Second
 
-// free is URLs of ports of this machine that nobody has.
-func free(t *testing.T, n int) (all [][]url.URL) {
+// free is URLs of ports of this machine that nobody has until the test ends.
+func free(t *testing.T, ports *testkit.Ports, n int) (all [][]url.URL) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		all = append(all, []url.URL{{Scheme: "http", Host: l.Addr().String()}})
+	block, err := ports.Take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(block.Release)
+	for i := range n {
+		all = append(all, []url.URL{{Scheme: "http", Host: block.Addr(i)}})
 	}
 	return all
 }
@@ -46,7 +46,7 @@ func free(t *testing.T, n int) (all [][]url.URL) {
 // testConfig is a member alone that says nothing.
 func testConfig(t *testing.T) *Config {
 	t.Helper()
-	c, ports := NewConfig(), free(t, 2)
+	c, ports := NewConfig(), free(t, new(testkit.Ports), 2)
 	c.Dir, c.TickMs, c.ElectionMs = t.TempDir(), 10, 100
 	c.ListenPeerUrls, c.AdvertisePeerUrls = ports[0], ports[0]
 	c.ListenClientUrls, c.AdvertiseClientUrls = ports[1], ports[1]

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 
 	"bowline/internal/member"
 	"bowline/internal/outpost"
+	"bowline/internal/testkit"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -31,15 +31,15 @@ func limited(t *testing.T) context.Context {
 	return ctx
 }
 
-// freeAddr is an address that nobody has.
+// freeAddr is an address that nobody has until the test ends.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	block, err := new(testkit.Ports).Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(block.Release)
+	return block.Addr(0)
 }
 
 // startMember starts a member in this process.
