@@ -269,6 +269,17 @@ func TestOneMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	for _, err := range []error{
+		second(inside.UserAdd(ctx, "root", "pw")), second(inside.RoleAdd(ctx, "root")), second(inside.UserGrantRole(ctx, "root", "root")),
+		second(inside.AuthEnable(ctx)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := inside.Get(ctx, "a"); err == nil {
+		t.Error("nobody reads")
+	}
 	answer := new(healthpb.HealthCheckResponse)
 	if err := conn.Invoke(ctx, "/own.Service/Check", new(healthpb.HealthCheckRequest), answer); err != nil || answer.Status != healthpb.HealthCheckResponse_SERVICE_UNKNOWN {
 		t.Errorf("the program's own service says %v, %v", answer, err)
@@ -282,11 +293,19 @@ func TestOneMember(t *testing.T) {
 	}
 }
 
+func second[T any](_ T, err error) error { return err }
+
 // ownService is a service that is no member's.
 var ownService = grpc.ServiceDesc{ServiceName: "own.Service", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 	MethodName: "Check",
-	Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVICE_UNKNOWN}, decode(new(healthpb.HealthCheckRequest))
+	Handler: func(srv any, ctx context.Context, decode func(any) error, around grpc.UnaryServerInterceptor) (any, error) {
+		req := new(healthpb.HealthCheckRequest)
+		if err := decode(req); err != nil {
+			return nil, err
+		}
+		return around(ctx, req, &grpc.UnaryServerInfo{Server: srv, FullMethod: "/own.Service/Check"}, func(context.Context, any) (any, error) {
+			return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVICE_UNKNOWN}, nil
+		})
 	},
 }}}
 
