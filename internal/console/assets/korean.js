@@ -37,7 +37,7 @@ export const korean = {
 
   'Users and roles': '사용자와 역할', 'all keys': '모든 키', 'everything': '모든 권한', 'Roles': '역할', 'There are no users.': '사용자가 없습니다.', 'Permissions': '권한', 'There are no roles.': '역할이 없습니다.', 'The first': '처음', 'Your roles': '내 역할',
 
-  'Of the member that serves this page, since it started.': '이 페이지를 제공하는 멤버가 시작된 뒤의 수치입니다.', 'Prefixes by keys': '키가 많은 접두사', 'in all': '전체', 'not all branches were looked at': '일부 가지는 살펴보지 않음',
+  'Of the member that serves this page, since it started.': '이 페이지를 제공하는 멤버가 시작된 뒤의 수치입니다.', 'Prefixes by keys': '키가 많은 접두사', 'in all': '개', 'not all branches were looked at': '일부 가지는 살펴보지 않음',
   'No prefix has many keys.': '키가 많은 접두사가 없습니다.', 'Prefix': '접두사', 'Share': '비율', 'No requests were counted yet: one of 61 is.': '아직 센 요청이 없습니다. 61개 중 하나를 셉니다.', 'Prefixes by requests': '요청이 많은 접두사',
   'one of 61 is counted': '61개 중 하나를 셈', 'There were no slow requests.': '느린 요청이 없었습니다.', 'Slow requests': '느린 요청', 'When': '시각', 'Took': '걸린 시간', 'Call': '호출', 'Request': '요청',
 };
