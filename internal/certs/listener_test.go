@@ -14,6 +14,7 @@ import (
 	"bowline/internal/testkit"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc/test/bufconn"
 )
 
 // TestHalfOpenHandshakesMakeRoom: those who never finish are ended, the oldest first, and do not keep others out.
@@ -57,24 +58,6 @@ func TestHalfOpenHandshakesMakeRoom(t *testing.T) {
 	}
 }
 
-// pipes is a listener whose connections are in memory.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { close(p.done); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
-
 // TestHandshakesHaveADeadline: from the first byte to the last, however slowly they come.
 func TestHandshakesHaveADeadline(t *testing.T) {
 	dir := t.TempDir()
@@ -83,11 +66,13 @@ func TestHandshakesHaveADeadline(t *testing.T) {
 	for name, plain := range map[string]bool{"TLS": false, "TLS or plain": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &pipes{make(chan net.Conn), make(chan struct{})}
-				l := Listen(p, ListenerConfig{TLS: side.Server("h2"), Plain: plain, Logger: zap.NewNop()})
+				inner := bufconn.Listen(16)
+				l := Listen(inner, ListenerConfig{TLS: side.Server("h2"), Plain: plain, Logger: zap.NewNop()})
 				defer l.Close()
-				client, conn := net.Pipe()
-				p.conns <- conn
+				client, err := inner.DialContext(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
 				begun := time.Now()
 				// The beginning of a long record, a byte each second.
 				record := append([]byte{recordOfHandshake, 3, 1, 0x40, 0}, make([]byte, 100)...)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,56 +13,26 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/test/bufconn"
 )
 
-// pipes is a listener within the process, whose connections can be made to stall.
-type pipes struct {
-	accepted chan net.Conn
-	done     chan struct{}
-	once     sync.Once
-
-	mu    sync.Mutex
-	dials int
+// inProcess is a listener within the process. What is under way is less than a stream's
+// writer writes at once: it stalls with its reader.
+type inProcess struct {
+	*bufconn.Listener
+	dials atomic.Int32
 }
 
-func newPipes() *pipes { return &pipes{accepted: make(chan net.Conn), done: make(chan struct{})} }
+func listenInProcess() *inProcess { return &inProcess{Listener: bufconn.Listen(4 << 10)} }
 
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	p.mu.Lock()
-	p.dials++
-	p.mu.Unlock()
-	here, there := net.Pipe()
-	select {
-	case p.accepted <- there:
-		return here, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.accepted:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (p *pipes) dialled() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.dials
+func (p *inProcess) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	p.dials.Add(1)
+	return p.DialContext(ctx)
 }
 
 // asking is member 1 on fake time, whose peer 2 is a handler of the test's.
-func asking(t *testing.T, peer http.HandlerFunc) (*Transport, *pipes, *observer.ObservedLogs) {
-	p := newPipes()
+func asking(t *testing.T, peer http.HandlerFunc) (*Transport, *inProcess, *observer.ObservedLogs) {
+	p := listenInProcess()
 	s := &http.Server{Handler: peer}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(p) }()
@@ -115,7 +85,7 @@ func TestSilentStreamEnds(t *testing.T) {
 		tr, p, logs := asking(t, silent)
 		time.Sleep(3 * time.Second) // before the first probe
 		synctest.Wait()
-		if n := p.dialled(); n != 2 || tr.ActiveSince(2).IsZero() {
+		if n := p.dials.Load(); n != 2 || tr.ActiveSince(2).IsZero() {
 			t.Errorf("dialled %d times, active since %v", n, tr.ActiveSince(2))
 		}
 		time.Sleep(stallTimeout - 3*time.Second)
@@ -158,7 +128,7 @@ func TestProbesMeasure(t *testing.T) {
 // TestStreamsStayAlive: with nothing to send, signs of life keep the streams.
 func TestStreamsStayAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, f := newPipes(), newFakeRaft()
+		p, f := listenInProcess(), newFakeRaft()
 		two, err := New(Config{ID: 2, ClusterID: testCluster, Version: "3.7.1", MinClusterVersion: "3.0.0", Raft: newFakeRaft(),
 			Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }})
 		if err != nil {
@@ -193,7 +163,7 @@ func TestStopDoesNotWaitForAStalledReader(t *testing.T) {
 	for name, stop := range map[string]bool{"stopped": true, "stalled": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, f := newPipes(), newFakeRaft()
+				p, f := listenInProcess(), newFakeRaft()
 				tr, err := New(Config{ID: 2, ClusterID: testCluster, Version: "3.7.1", MinClusterVersion: "3.0.0", Raft: f,
 					Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }})
 				if err != nil {
