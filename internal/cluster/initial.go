@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"bowline/internal/socket"
+
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 )
@@ -139,8 +141,8 @@ func resolve(ctx context.Context, text string) (string, error) {
 		return "", err
 	}
 	host, port, err := net.SplitHostPort(u.Host)
-	if err != nil || net.ParseIP(host) != nil {
-		return text, nil // a path, or an address already
+	if err != nil || net.ParseIP(host) != nil || socket.Is(u.Scheme) {
+		return text, nil // a path, an address already, or the name of a file
 	}
 	for {
 		addresses, err := net.DefaultResolver.LookupHost(ctx, host)

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"net/url"
@@ -8,16 +9,22 @@ import (
 	"go.uber.org/zap"
 )
 
-// peerDialer connects with other members; from the address that this one advertises, if
-// that is asked for.
-func peerDialer(cfg *Config, log *zap.Logger) *net.Dialer {
-	d := &net.Dialer{Timeout: dialTimeout(cfg), KeepAlive: tcpKeepAlive}
+// peerDial makes what connects with other members; from the address that this one
+// advertises, if that is asked for and there are addresses.
+func peerDial(cfg *Config, log *zap.Logger) func(ctx context.Context, network, address string) (net.Conn, error) {
+	sockets := net.Dialer{Timeout: dialTimeout(cfg), KeepAlive: tcpKeepAlive}
+	hosts := sockets
 	if cfg.DialFromAdvertised {
 		if addr := ownAddress(cfg.AdvertisePeerURLs, log); addr.IsValid() {
-			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0))
+			hosts.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0))
 		}
 	}
-	return d
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if network == "unix" {
+			return sockets.DialContext(ctx, network, address)
+		}
+		return hosts.DialContext(ctx, network, address)
+	}
 }
 
 // ownAddress is the first address of the peer URLs that others can see, not valid if

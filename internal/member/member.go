@@ -166,7 +166,7 @@ func (m *Member) start(ctx context.Context) error {
 	if err := m.surround(ctx); err != nil {
 		return err
 	}
-	m.peerHTTP = newPeerHTTP(peerDialer(&m.cfg, m.log), m.sides.peers)
+	m.peerHTTP = newPeerHTTP(peerDial(&m.cfg, m.log), m.sides.peers)
 	if err := m.dir.clearSnapshots(); err != nil {
 		return err
 	}

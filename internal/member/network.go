@@ -13,6 +13,7 @@ import (
 	"bowline/internal/httpapi"
 	"bowline/internal/peers"
 	"bowline/internal/server"
+	"bowline/internal/socket"
 	"bowline/internal/transport"
 
 	"go.etcd.io/raft/v3"
@@ -31,12 +32,11 @@ func (m *Member) peerClient() *peers.Client {
 
 // newPeerHTTP is the client for questions to other members. Each question has a
 // deadline of its own.
-func newPeerHTTP(dialer *net.Dialer, side *certs.Side) *http.Client {
+func newPeerHTTP(dial func(ctx context.Context, network, address string) (net.Conn, error), side *certs.Side) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
-			DialContext: dialer.DialContext, DialTLSContext: side.Dialer(dialer.DialContext),
-			MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
-		},
+		Transport: socket.Follow(&http.Transport{
+			DialContext: dial, DialTLSContext: side.Dialer(dial), MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
+		}),
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
@@ -50,7 +50,7 @@ func dialTimeout(cfg *Config) time.Duration { return time.Second + cfg.electionT
 func (m *Member) openTransport() (err error) {
 	m.transport, err = transport.New(transport.Config{
 		ID: m.id.memberID, ClusterID: m.id.clusterID, PeerURLs: m.ownPeerURLs,
-		Version: server.Version, MinClusterVersion: oldestPeer, DialTimeout: dialTimeout(&m.cfg), Dial: peerDialer(&m.cfg, m.log).DialContext,
+		Version: server.Version, MinClusterVersion: oldestPeer, DialTimeout: dialTimeout(&m.cfg), Dial: peerDial(&m.cfg, m.log),
 		Handshake: m.sides.peers.Handshake, ReadTimeout: m.cfg.PeerReadTimeout, WriteTimeout: m.cfg.PeerWriteTimeout,
 		Raft: raftSide{m}, SendSnapshot: m.sendState, OnRemoved: m.removed, Logger: m.log,
 	})

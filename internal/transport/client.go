@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"bowline/internal/socket"
 )
 
 // stallTimeout is how long a stream may be silent, and how long a piece of data may take to be written. It is etcd's; a
@@ -72,12 +74,12 @@ func (c *timedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-func newStreamClient(cfg *Config) *http.Transport { return newClient(cfg, cfg.ReadTimeout) }
+func newStreamClient(cfg *Config) *socket.Client { return newClient(cfg, cfg.ReadTimeout) }
 
 // newPostClient does not limit reads: its idle connections are kept.
-func newPostClient(cfg *Config) *http.Transport { return newClient(cfg, 0) }
+func newPostClient(cfg *Config) *socket.Client { return newClient(cfg, 0) }
 
-func newClient(cfg *Config, readTimeout time.Duration) *http.Transport {
+func newClient(cfg *Config, readTimeout time.Duration) *socket.Client {
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true)
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -103,7 +105,7 @@ func newClient(cfg *Config, readTimeout time.Duration) *http.Transport {
 			return cfg.Handshake(ctx, c, host)
 		}
 	}
-	return &http.Transport{
+	return socket.Follow(&http.Transport{
 		DialContext:            dial,
 		DialTLSContext:         dialTLS,
 		TLSHandshakeTimeout:    10 * time.Second,
@@ -112,7 +114,7 @@ func newClient(cfg *Config, readTimeout time.Duration) *http.Transport {
 		MaxIdleConnsPerHost:    postSenders,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-	}
+	})
 }
 
 // stamp adds the headers by which a member makes itself known.

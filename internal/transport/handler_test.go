@@ -60,6 +60,8 @@ func TestAnswers(t *testing.T) {
 		{"other cluster", "POST", "/raft", "X-Etcd-Cluster-ID: c2", good, 412, "cluster ID mismatch"},
 		{"no cluster", "POST", "/raft", "X-Etcd-Cluster-ID", good, 412, "cluster ID mismatch"},
 		{"URLs that are none", "POST", "/raft", "X-PeerURLs: ftp://a", good, 400, "transport: peer URL \"ftp://a\" is not http://host:port or https://host:port"},
+		{"a socket without a name", "POST", "/raft", "X-PeerURLs: unix:///tmp/s", good, 400, "transport: peer URL \"unix:///tmp/s\" is not unix://name:port, the name of a file"},
+		{"a socket", "POST", "/raft", "X-PeerURLs: unixs://localhost:2380", good, 204, ""},
 		{"kind of stream", "GET", "/raft/stream/other/1", "", "", 404, "invalid path"},
 		{"no kind of stream", "GET", "/raft/stream/", "", "", 404, "invalid path"},
 		{"not an ID", "GET", "/raft/stream/message/x", "", "", 404, "invalid from"},

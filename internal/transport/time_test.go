@@ -75,7 +75,12 @@ func TestRedialIsLimited(t *testing.T) {
 
 // TestSilentStreamEnds: a stream without signs of life is given up after 5 s.
 func TestSilentStreamEnds(t *testing.T) {
+	var asked atomic.Int32
 	silent := func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 2 { // after that nobody is active again, whichever stream is first to be given up
+			http.Error(w, "error sender not found", http.StatusNotFound)
+			return
+		}
 		w.Header().Set("X-Server-Version", "3.7.1")
 		w.WriteHeader(http.StatusOK)
 		http.NewResponseController(w).Flush()

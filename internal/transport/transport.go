@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"bowline/internal/socket"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -45,7 +46,7 @@ type Config struct {
 	ReadTimeout, WriteTimeout time.Duration
 	// Handshake makes a connection to a host secure, for https URLs, or closes it. nil means by Go's defaults.
 	Handshake func(ctx context.Context, c net.Conn, host string) (net.Conn, error)
-	// Dial opens connections; nil means TCP.
+	// Dial opens connections: of the network "tcp", and "unix" for unix and unixs URLs. nil means by net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	Raft Raft
@@ -63,7 +64,7 @@ type Transport struct {
 	log             *zap.Logger
 	id, cluster     string // as in headers
 	version, oldest release
-	streams, posts  *http.Transport
+	streams, posts  *socket.Client
 	drops           dropCounts
 	bodies          bodies
 

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+
+	"bowline/internal/socket"
 )
 
 // urlPicker chooses among a peer's URLs: the same until it fails, then the next.
@@ -25,7 +27,9 @@ func newURLPicker(urls []string) (*urlPicker, error) {
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("transport: peer URL %q: %w", s, err)
-		case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Path != "" && u.Path != "/":
+		case socket.Is(u.Scheme) && (u.Port() == "" || u.Path != ""):
+			return nil, fmt.Errorf("transport: peer URL %q is not %s://name:port, the name of a file", s, u.Scheme)
+		case u.Scheme != "http" && u.Scheme != "https" && !socket.Is(u.Scheme) || u.Hostname() == "" || u.Path != "" && u.Path != "/":
 			return nil, fmt.Errorf("transport: peer URL %q is not http://host:port or https://host:port", s)
 		}
 		u.Path = ""
