@@ -2,14 +2,8 @@ package transport
 
 import (
 	"context"
-	"errors"
-	"io"
-	"net/http"
-	"sync/atomic"
 
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"go.uber.org/zap"
 )
 
 // peer is another member, or a remote: a sender that is not known as a member.
@@ -22,11 +16,11 @@ type peer struct {
 	ctx    context.Context // ends when the peer is removed
 	cancel context.CancelFunc
 
-	outlets      [streamKinds]outlet
-	posts        postQueue
-	snapshotting atomic.Bool
-	activity     activity
-	figures      peerFigures
+	outlets   [streamKinds]outlet
+	posts     postQueue
+	snapshots snapshotWay
+	activity  activity
+	figures   peerFigures
 }
 
 func newPeer(t *Transport, id uint64, urls *urlPicker, member bool) *peer {
@@ -74,65 +68,4 @@ func (p *peer) send(m *raftpb.Message) bool {
 func (p *peer) dropped(m *raftpb.Message, why dropReason) {
 	p.t.drops.count(m, why)
 	p.figures.sentFailures.Add(1)
-}
-
-// sendSnapshot has the owner move a whole state, if none is on its way, and reports what became of it.
-func (p *peer) sendSnapshot(m *raftpb.Message) {
-	t := p.t
-	failed := func() {
-		p.dropped(m, droppedSnapshot)
-		t.cfg.Raft.ReportUnreachable(p.id)
-		t.cfg.Raft.ReportSnapshot(p.id, raft.SnapshotFailure)
-	}
-	if t.cfg.SendSnapshot == nil || !p.snapshotting.CompareAndSwap(false, true) {
-		failed()
-		return
-	}
-	started := t.spawn(func() {
-		defer p.snapshotting.Store(false)
-		if err := t.cfg.SendSnapshot(p.ctx, Destination{p}, m); err != nil {
-			t.log.Warn("failed to send database snapshot", zap.String("remote-peer-id", hex(p.id)),
-				zap.Uint64("snapshot-index", m.GetSnapshot().GetMetadata().GetIndex()), zap.Error(err))
-			failed()
-			return
-		}
-		t.cfg.Raft.ReportSnapshot(p.id, raft.SnapshotFinish)
-	})
-	if !started {
-		p.snapshotting.Store(false)
-	}
-}
-
-// Destination is a member that a state is to be sent to.
-type Destination struct{ peer *peer }
-
-// ID is the member's.
-func (d Destination) ID() uint64 { return d.peer.id }
-
-// URLs are the member's, the one that Do would use first.
-func (d Destination) URLs() []string { return d.peer.urls.all() }
-
-// Do sends one request to the member, with the headers that peers expect added to those given. If it cannot be reached, the
-// next request tries its next URL. The caller closes the answer's body. A write that stalls for 5 s fails; reads are limited
-// by ctx alone.
-func (d Destination) Do(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
-	p := d.peer
-	u := p.urls.pick()
-	req, err := http.NewRequestWithContext(ctx, method, at(u, path), body)
-	if err != nil {
-		return nil, err
-	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
-	p.t.stamp(req.Header)
-	resp, err := p.t.posts.RoundTrip(req)
-	if err != nil {
-		p.urls.failed(u)
-		if !errors.Is(err, context.Canceled) {
-			p.activity.failed("post", "snapshot", err)
-		}
-		return nil, err
-	}
-	return resp, nil
 }
