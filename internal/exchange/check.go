@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,12 +10,8 @@ import (
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
 	"bowline/internal/wal"
-	"bowline/internal/wire"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
-	"google.golang.org/protobuf/proto"
 )
 
 // Report is what Check has found in a stopped member's directory.
@@ -125,58 +120,4 @@ func (r *Report) checkDatabase(ctx context.Context, name string) error {
 	r.State.Revision, r.State.Keys = max(status.Revision, r.State.Compacted, 1), status.Keys
 	r.State.Leases, r.State.Members = len(records.Leases), len(records.Members.Members())
 	return nil
-}
-
-// ShownEntry is an entry of a log, for people.
-type ShownEntry struct {
-	Index uint64 `json:"index"`
-	Term  uint64 `json:"term"`
-	Type  string `json:"type"`
-	Size  int    `json:"size"`
-	Text  string `json:"text"`
-}
-
-// ShowLog calls f with the entries from..to of a stopped member's log, in the order in
-// which they were written: one that replaces another follows it. Values are not
-// shown, only their size.
-func ShowLog(dataDir, logDir string, from, to uint64, f func(ShownEntry) error) (wal.Recovered, error) {
-	if logDir == "" {
-		logDir = filepath.Join(dataDir, engine.MemberDir, engine.LogDirName)
-	}
-	var failure error
-	r, err := wal.Scan(wal.Options{Dir: logDir}, func(e wal.Entry) {
-		if failure != nil || e.Index < from || e.Index > to {
-			return
-		}
-		failure = f(ShownEntry{e.Index, e.Term, shownType(e.Type), len(e.Data), describeEntry(e)})
-	})
-	return r, errors.Join(failure, err)
-}
-
-func shownType(t raftpb.EntryType) string {
-	if t == raftpb.EntryType_EntryNormal {
-		return "request"
-	}
-	return "conf change"
-}
-
-func describeEntry(e wal.Entry) string {
-	if len(e.Data) == 0 {
-		return "(begin of a term)"
-	}
-	if e.Type != raftpb.EntryType_EntryNormal {
-		c := new(raftpb.ConfChange)
-		if err := proto.Unmarshal(e.Data, c); err != nil {
-			return "(cannot be read: " + err.Error() + ")"
-		}
-		return fmt.Sprintf("%s %x %s", c.GetType(), c.GetNodeId(), c.GetContext())
-	}
-	request, ok := wire.DecodeV2(e.Data)
-	if !ok {
-		request = new(pb.InternalRaftRequest)
-		if err := proto.Unmarshal(e.Data, request); err != nil {
-			return "(cannot be read: " + err.Error() + ")"
-		}
-	}
-	return wire.Describe(request)
 }

@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,34 +63,5 @@ func TestCheck(t *testing.T) {
 				t.Errorf("problems %v, want %q", r.Problems, c.want)
 			}
 		})
-	}
-}
-
-// TestShowLog shows a log of 3.4, with requests of API v2 in it, and no secrets.
-func TestShowLog(t *testing.T) {
-	dir := unpackDir(t, "datadir-3.4")
-	var texts []string
-	r, err := ShowLog(dir, "", 1, math.MaxUint64, func(e ShownEntry) error {
-		texts = append(texts, e.Text)
-		return nil
-	})
-	must(t, err)
-	if len(texts) != 472 || r.LastIndex != 472 {
-		t.Fatalf("%d entries, %+v", len(texts), r)
-	}
-	all := strings.Join(texts, "\n")
-	for _, want := range []string{"ConfChangeAddNode fffffa56274d7981", "(begin of a term)", "cluster_member_attr_set:{member_ID:18446737846666361217",
-		`cluster_version_set:{ver:"3.4.0"}`, "lease_grant:", "compaction:"} {
-		if !strings.Contains(all, want) {
-			t.Errorf("there is no %q", want)
-		}
-	}
-	for _, secret := range []string{"alicepw", "$2a$10$"} {
-		if strings.Contains(all, secret) {
-			t.Errorf("it tells %q", secret)
-		}
-	}
-	if _, err := ShowLog(t.TempDir(), "", 0, 1, nil); err == nil {
-		t.Error("a directory without a log is shown")
 	}
 }

@@ -45,13 +45,18 @@ func openAny(ctx context.Context, name string, timeout time.Duration) (*database
 
 // lockMember locks the directory of a member of ours, which must not be running.
 func lockMember(ctx context.Context, dir string, timeout time.Duration) (io.Closer, error) {
+	return waitForLock(ctx, dir, timeout, func() (io.Closer, error) { return vfs.Default.Lock(filepath.Join(dir, engine.LockFile)) })
+}
+
+// waitForLock tries until nobody else has the lock, or for so long.
+func waitForLock(ctx context.Context, name string, timeout time.Duration, try func() (io.Closer, error)) (io.Closer, error) {
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
 	for {
-		lock, err := vfs.Default.Lock(filepath.Join(dir, engine.LockFile))
+		lock, err := try()
 		if err == nil {
 			return lock, nil
 		}
@@ -60,7 +65,7 @@ func lockMember(ctx context.Context, dir string, timeout time.Duration) (io.Clos
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return nil, fmt.Errorf("%s is in use: stop the member first: %w", dir, err)
+			return nil, fmt.Errorf("%s is in use: stop the member first: %w", name, err)
 		}
 	}
 }

@@ -187,6 +187,11 @@ func (db *database) loadBuckets(root uint64) error {
 // each calls f with every record of a bucket, in order; a bucket that is missing is
 // empty. The bytes are valid only during the call.
 func (db *database) each(name string, f func(key, value []byte) error) error {
+	return db.eachElement(name, func(e element) error { return f(e.key, e.value) })
+}
+
+// eachElement is each that tells where a record is.
+func (db *database) eachElement(name string, f func(element) error) error {
 	b, ok := db.buckets[name]
 	if !ok {
 		return nil
@@ -196,7 +201,7 @@ func (db *database) each(name string, f func(key, value []byte) error) error {
 		if e.flags&leafIsBucket != 0 {
 			return db.damaged(e.offset, "bucket %q holds a bucket", name)
 		}
-		return f(e.key, e.value)
+		return f(e)
 	}
 	if b.root == 0 {
 		return w.node(b.inline, b.offset, 0, take)
