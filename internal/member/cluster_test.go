@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"bowline/internal/testkit"
 
+	dto "github.com/prometheus/client_model/go"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 )
@@ -231,6 +233,13 @@ func TestAMemberIsRemovedAndAnotherAdded(t *testing.T) {
 		t.Errorf("the removed member starts again: %v", err)
 		if m != nil {
 			m.Stop()
+		}
+	}
+	for _, name := range []string{"etcd_network_peer_sent_bytes_total", "etcd_network_peer_received_bytes_total"} {
+		if f := scrape(t, g.members["a"])[name]; f == nil || !slices.ContainsFunc(f.Metric, func(m *dto.Metric) bool {
+			return m.Label[0].GetValue() == hex(gone)
+		}) {
+			t.Errorf("the removed member has gone from %s: %v", name, f)
 		}
 	}
 	cfg := g.config("d")

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -21,37 +22,60 @@ func newPeerFigures() peerFigures {
 	return peerFigures{roundTrips: tally.Durations(100*time.Microsecond, 16)}
 }
 
-// PeerStats is what has been counted of one peer since it was added. Remotes are left out.
+// PeerStats is what has been counted of one peer since it was added, and until it was removed. Remotes are left out.
 type PeerStats struct {
 	ID          uint64
-	ActiveSince time.Time // zero if it cannot be reached
+	ActiveSince time.Time // zero if it cannot be reached, or was removed
 	Disconnects uint64
 	// Failures are messages: not sent, or received and not taken.
 	SentBytes, SentFailures, ReceivedBytes, ReceivedFailures uint64
 	RoundTrips                                               tally.Snapshot
 }
 
-// Peers returns the figures of all peers, by ID.
-func (t *Transport) Peers() (out []PeerStats) {
-	for _, p := range *t.peers.Load() {
-		if !p.member {
-			continue
-		}
-		f := &p.figures
-		out = append(out, PeerStats{
-			ID: p.id, ActiveSince: p.activity.activeSince(), Disconnects: p.activity.disconnects.Load(),
-			SentBytes: f.sentBytes.Load(), SentFailures: f.sentFailures.Load(),
-			ReceivedBytes: f.receivedBytes.Load(), ReceivedFailures: f.receivedFailures.Load(),
-			RoundTrips: f.roundTrips.Snapshot(),
-		})
+func (p *peer) stats() PeerStats {
+	f := &p.figures
+	return PeerStats{
+		ID: p.id, ActiveSince: p.activity.activeSince(), Disconnects: p.activity.disconnects.Load(),
+		SentBytes: f.sentBytes.Load(), SentFailures: f.sentFailures.Load(),
+		ReceivedBytes: f.receivedBytes.Load(), ReceivedFailures: f.receivedFailures.Load(),
+		RoundTrips: f.roundTrips.Snapshot(),
 	}
-	slices.SortFunc(out, func(a, b PeerStats) int {
-		if a.ID < b.ID {
-			return -1
+}
+
+// Peers returns the figures of all peers, and the last ones of the latest 64 that were removed, by ID.
+func (t *Transport) Peers() []PeerStats {
+	t.mu.Lock()
+	out := slices.Clone(t.former)
+	for _, p := range *t.peers.Load() {
+		if p.member {
+			out = append(out, p.stats())
 		}
-		return 1
-	})
+	}
+	t.mu.Unlock()
+	slices.SortFunc(out, func(a, b PeerStats) int { return cmp.Compare(a.ID, b.ID) })
 	return out
+}
+
+// maxFormer is how many removed peers are told of.
+const maxFormer = 64
+
+// keepStatsLocked keeps what was counted of a member that is being removed. A counter that is gone looks to those who
+// watch as one that was never there.
+func (t *Transport) keepStatsLocked(p *peer) {
+	last := p.stats()
+	if !last.ActiveSince.IsZero() {
+		last.ActiveSince = time.Time{}
+		last.Disconnects++
+	}
+	t.former = append(t.former, last)
+	if len(t.former) > maxFormer {
+		t.former = slices.Delete(t.former, 0, 1)
+	}
+}
+
+// forgetStatsLocked makes room for the figures of a peer that comes back.
+func (t *Transport) forgetStatsLocked(id uint64) {
+	t.former = slices.DeleteFunc(t.former, func(s PeerStats) bool { return s.ID == id })
 }
 
 // dropReason is why a message was dropped.

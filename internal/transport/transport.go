@@ -75,8 +75,9 @@ type Transport struct {
 
 	peers atomic.Pointer[map[uint64]*peer] // replaced, never changed
 
-	mu      sync.Mutex // guards replacing peers, stopped, and the beginning of goroutines
+	mu      sync.Mutex // guards replacing peers, what is below, and the beginning of goroutines
 	stopped bool
+	former  []PeerStats // of removed peers, the latest last
 }
 
 // maxRemotes bounds the senders that are remembered without being members.
@@ -212,6 +213,9 @@ func (t *Transport) add(id uint64, urls *urlPicker, member bool) (p *peer, added
 	if old != nil {
 		old.cancel()
 	}
+	if member {
+		t.forgetStatsLocked(id)
+	}
 	p = newPeer(t, id, urls, member)
 	peers = maps.Clone(peers)
 	peers[id] = p
@@ -252,6 +256,9 @@ func (t *Transport) RemovePeer(id uint64) {
 		delete(peers, id)
 		t.peers.Store(&peers)
 		p.cancel()
+		if p.member {
+			t.keepStatsLocked(p)
+		}
 	}
 	t.mu.Unlock()
 	if p != nil {
