@@ -216,10 +216,22 @@ func TestMetricsOfPeers(t *testing.T) {
 	})
 }
 
+// countedOf is an error unless a member shows what it sent to a peer and got from it.
+func countedOf(t *testing.T, m *Member, peer uint64) error {
+	shown := scrape(t, m)
+	for _, name := range []string{"etcd_network_peer_sent_bytes_total", "etcd_network_peer_received_bytes_total"} {
+		if !slices.ContainsFunc(shown[name].GetMetric(), func(m *dto.Metric) bool { return m.Label[0].GetValue() == hex(peer) }) {
+			return fmt.Errorf("%s does not tell of %x", name, peer)
+		}
+	}
+	return nil
+}
+
 func TestAMemberIsRemovedAndAnotherAdded(t *testing.T) {
 	g := found(t, "a", "b", "c")
 	g.put("a", "k")
 	gone := g.members["c"].ID()
+	g.eventually("something is counted", func() error { return countedOf(t, g.members["a"], gone) })
 	members := pb.NewClusterClient(dial(t, g.members["a"]))
 	g.eventually("removal", func() error { // the peers must have been in touch for a while
 		_, err := members.MemberRemove(t.Context(), &pb.MemberRemoveRequest{ID: gone})
@@ -235,12 +247,8 @@ func TestAMemberIsRemovedAndAnotherAdded(t *testing.T) {
 			m.Stop()
 		}
 	}
-	for _, name := range []string{"etcd_network_peer_sent_bytes_total", "etcd_network_peer_received_bytes_total"} {
-		if f := scrape(t, g.members["a"])[name]; f == nil || !slices.ContainsFunc(f.Metric, func(m *dto.Metric) bool {
-			return m.Label[0].GetValue() == hex(gone)
-		}) {
-			t.Errorf("the removed member has gone from %s: %v", name, f)
-		}
+	if err := countedOf(t, g.members["a"], gone); err != nil {
+		t.Errorf("after the removal %v", err)
 	}
 	cfg := g.config("d")
 	g.eventually("addition", func() error {
