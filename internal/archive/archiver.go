@@ -71,6 +71,7 @@ type Archiver struct {
 	cfg        Config
 	pace       pace
 	pieceBytes int
+	retry      time.Duration // the pause before a checkpoint is sent again
 
 	ready   bool
 	last    fsm.Position // of what is archived
@@ -113,7 +114,7 @@ func New(cfg Config) *Archiver {
 	if cfg.BytesPerSecond > 0 {
 		size = min(size, max(minPieceBytes, cfg.BytesPerSecond))
 	}
-	return &Archiver{cfg: cfg, pieceBytes: int(size), pace: pace{perSecond: cfg.BytesPerSecond}, release: func() {}}
+	return &Archiver{cfg: cfg, pieceBytes: int(size), pace: pace{perSecond: cfg.BytesPerSecond}, retry: retryAfter, release: func() {}}
 }
 
 // Run archives until ctx ends, and then what is left if that is soon done. Failures
@@ -202,14 +203,10 @@ func (a *Archiver) step(ctx context.Context, now time.Time) error {
 // resume finds out where the archive ends, and goes on there if the log still does.
 func (a *Archiver) resume(ctx context.Context) error {
 	s := a.cfg.Store
-	if t, ok := s.(interface{ tidy() error }); ok {
-		if err := t.tidy(); err != nil {
-			return err
-		}
-	}
 	if err := claim(ctx, s, a.cfg.Identity); err != nil {
 		return err
 	}
+	a.tidy(ctx)
 	names, err := s.List(ctx)
 	if err != nil {
 		return err
@@ -248,6 +245,17 @@ func (a *Archiver) resume(ctx context.Context) error {
 	a.hold(end)
 	a.cfg.Logger.Info("the archive goes on", zap.Stringer("archive", s), zap.Uint64("index", end))
 	return nil
+}
+
+// tidy removes what is left of interrupted uploads. An archive can be kept without.
+func (a *Archiver) tidy(ctx context.Context) {
+	t, ok := a.cfg.Store.(tidier)
+	if !ok {
+		return
+	}
+	if err := t.tidy(ctx); err != nil {
+		a.cfg.Logger.Warn("cannot remove what is left of interrupted uploads", zap.Stringer("archive", a.cfg.Store), zap.Error(err))
+	}
 }
 
 // restart has a new checkpoint begin the archive anew.

@@ -38,8 +38,11 @@ func (a *Archiver) beginCheckpoint(ctx context.Context, now time.Time) {
 		if err = errors.Join(err, x.Close()); err != nil {
 			return err
 		}
-		defer f.Close()
-		return a.putCheckpoint(ctx, dir, c, f)
+		piece, err := makeCheckpoint(ctx, dir, c, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		return errors.Join(a.putCheckpoint(ctx, c, piece), piece.Close())
 	}
 	go func() {
 		dir, err := os.MkdirTemp(a.cfg.TempDir, temporaryPrefix)
@@ -53,34 +56,58 @@ func (a *Archiver) beginCheckpoint(ctx context.Context, now time.Time) {
 	}()
 }
 
-// putCheckpoint makes a piece of a snapshot file and puts it away.
-func (a *Archiver) putCheckpoint(ctx context.Context, dir string, c *checkpoint, snapshot io.Reader) (err error) {
+// makeCheckpoint makes a piece of a snapshot file.
+func makeCheckpoint(ctx context.Context, dir string, c *checkpoint, snapshot io.Reader) (_ *os.File, err error) {
 	f, err := os.Create(filepath.Join(dir, "piece"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
 	p, err := newPieceWriter(f, &c.header)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := io.CopyBuffer(p, struct{ io.Reader }{exchange.ReaderUntil(ctx, snapshot)}, make([]byte, chunkBytes)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := p.end(); err != nil {
-		return err
+		return nil, err
 	}
-	if c.bytes, err = f.Seek(0, io.SeekCurrent); err != nil {
-		return err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
+	c.bytes, err = f.Seek(0, io.SeekCurrent)
+	return f, err
+}
+
+// leastPatience is how long a checkpoint is tried to be put away, even if newer ones are due.
+const leastPatience = time.Hour
+
+// putCheckpoint puts a piece away. While that fails it is tried again with the same piece,
+// for it goes on where it was interrupted; until a newer one is due, and for an hour at least.
+func (a *Archiver) putCheckpoint(ctx context.Context, c *checkpoint, piece io.ReaderAt) error {
+	giveUp := time.Now().Add(max(a.cfg.CheckpointEvery, leastPatience))
 	name := c.header.name()
-	if err := a.cfg.Store.Put(ctx, name, a.pace.reader(ctx, f), c.bytes); err != nil {
-		return fmt.Errorf("put %s: %w", name, err)
+	for {
+		err := a.cfg.Store.Put(ctx, name, Content{piece, c.bytes, &a.pace})
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("put %s: %w", name, err)
+		if ctx.Err() != nil || time.Now().After(giveUp) {
+			return err
+		}
+		a.stats.Failures.Add(1)
+		a.cfg.Logger.Warn("cannot archive a checkpoint; going on with it soon", zap.Stringer("archive", a.cfg.Store), zap.Error(err))
+		t := time.NewTimer(a.retry)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return err
+		}
 	}
-	return nil
 }
 
 // took notes that a checkpoint has been written, or has not.
@@ -89,6 +116,7 @@ func (a *Archiver) took(ctx context.Context, c *checkpoint) {
 	if c.err != nil {
 		a.stats.Failures.Add(1)
 		a.checkpointed = a.now.Add(retryAfter - a.cfg.CheckpointEvery)
+		a.tidy(ctx)
 		log.Warn("cannot archive a checkpoint; trying again", zap.Error(c.err))
 		return
 	}

@@ -70,7 +70,7 @@ func claim(ctx context.Context, s Store, id Identity) error {
 			return err
 		}
 		text = append(append(text, '\n'), identitySum(text)...)
-		return s.Put(ctx, identityName, bytes.NewReader(text), int64(len(text)))
+		return s.Put(ctx, identityName, Content{ReaderAt: bytes.NewReader(text), Size: int64(len(text))})
 	}
 	if err != nil {
 		return err

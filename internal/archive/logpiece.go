@@ -42,7 +42,7 @@ func (a *Archiver) putLog(ctx context.Context) error {
 		}
 		name := h.name()
 		size := int64(b.Len())
-		if err := a.cfg.Store.Put(ctx, name, a.pace.reader(ctx, &b), size); err != nil {
+		if err := a.cfg.Store.Put(ctx, name, Content{bytes.NewReader(b.Bytes()), size, &a.pace}); err != nil {
 			return fmt.Errorf("put %s: %w", name, err)
 		}
 		a.stats.Pieces.Add(1)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -24,6 +25,10 @@ const s3Scheme = "s3://"
 type bucket struct {
 	client       *minio.Client
 	name, prefix string
+
+	mu sync.Mutex
+	// uploads that were interrupted, by what they are of. Guarded by mu.
+	uploads map[string]*upload
 }
 
 // answerTimeout is how long the service may take to begin an answer.
@@ -53,7 +58,7 @@ func openBucket(place string) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", place, err)
 	}
-	return &bucket{client: client, name: name, prefix: strings.Trim(prefix, "/")}, nil
+	return &bucket{client: client, name: name, prefix: strings.Trim(prefix, "/"), uploads: make(map[string]*upload)}, nil
 }
 
 func (b *bucket) String() string { return s3Scheme + path.Join(b.name, b.prefix) }
@@ -78,11 +83,16 @@ func (b *bucket) List(ctx context.Context) ([]string, error) {
 }
 
 // Put relies on the service: an object is there when all its parts are.
-func (b *bucket) Put(ctx context.Context, name string, r io.Reader, size int64) error {
-	_, err := b.client.PutObject(ctx, b.name, b.object(name), struct{ io.Reader }{r}, size,
-		minio.PutObjectOptions{ContentType: "application/octet-stream", NumThreads: 1, SendContentMd5: true, DisableContentSha256: true})
+func (b *bucket) Put(ctx context.Context, name string, c Content) error {
+	if c.Size > partBytes {
+		return b.putParts(ctx, name, c)
+	}
+	_, err := b.client.PutObject(ctx, b.name, b.object(name), struct{ io.Reader }{c.reader(ctx, 0, c.Size)}, c.Size, minio.PutObjectOptions{
+		ContentType: contentType, NumThreads: 1, SendContentMd5: true, DisableContentSha256: true, DisableMultipart: true})
 	return err
 }
+
+const contentType = "application/octet-stream"
 
 func (b *bucket) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	o, err := b.client.GetObject(ctx, b.name, b.object(name), minio.GetObjectOptions{})

@@ -22,23 +22,31 @@ import (
 // everything while down is set.
 func service(t *testing.T, bucket string) (down *atomic.Bool) {
 	t.Helper()
+	down = new(atomic.Bool)
+	serviceBehind(t, bucket, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if down.Load() {
+				http.Error(w, "down", http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	return down
+}
+
+// serviceBehind is a service that is reached through what before makes of it.
+func serviceBehind(t *testing.T, bucket string, before func(http.Handler) http.Handler) {
+	t.Helper()
 	backend := s3mem.New()
 	must(t, backend.CreateBucket(bucket))
 	fake := gofakes3.New(backend, gofakes3.WithLogger(gofakes3.StdLog(log.New(io.Discard, "", 0)))).Server()
-	down = new(atomic.Bool)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if down.Load() {
-			http.Error(w, "down", http.StatusForbidden)
-			return
-		}
-		fake.ServeHTTP(w, r)
-	}))
+	server := httptest.NewServer(before(fake))
 	t.Cleanup(server.Close)
 	t.Setenv("AWS_ENDPOINT_URL", server.URL)
 	t.Setenv("AWS_REGION", "us-east-1")
 	t.Setenv("AWS_ACCESS_KEY_ID", "id")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	return down
 }
 
 // TestStores holds both kinds of store to what Store promises.
@@ -54,10 +62,10 @@ func TestStores(t *testing.T) {
 			t.Errorf("%s: opening nothing: %v", place, err)
 		}
 		large := bytes.Repeat([]byte("0123456789abcdef"), 2<<20) // several parts
-		must(t, s.Put(t.Context(), "a", strings.NewReader("first"), 5))
-		must(t, s.Put(t.Context(), "a", strings.NewReader("second"), 6))
-		must(t, s.Put(t.Context(), "large", bytes.NewReader(large), int64(len(large))))
-		if err := s.Put(t.Context(), "cut", strings.NewReader("half"), 8); err == nil {
+		must(t, s.Put(t.Context(), "a", Content{ReaderAt: strings.NewReader("first"), Size: 5}))
+		must(t, s.Put(t.Context(), "a", Content{ReaderAt: strings.NewReader("second"), Size: 6}))
+		must(t, s.Put(t.Context(), "large", Content{ReaderAt: bytes.NewReader(large), Size: int64(len(large))}))
+		if err := s.Put(t.Context(), "cut", Content{ReaderAt: strings.NewReader("half"), Size: 8}); err == nil {
 			t.Errorf("%s takes half of an object", place)
 		}
 		names, err := s.List(t.Context())

@@ -15,14 +15,38 @@ import (
 type Store interface {
 	// List returns the names of what has been put, in no order.
 	List(ctx context.Context) ([]string, error)
-	// Put stores size bytes under a name, replacing what is there. When it returns
-	// nil they are safe; until then the name is as it was.
-	Put(ctx context.Context, name string, r io.Reader, size int64) error
+	// Put stores content under a name, replacing what is there. When it returns nil it
+	// is safe; until then the name is as it was. After an error the same may be put again,
+	// and goes on with what has arrived, if it was much.
+	Put(ctx context.Context, name string, c Content) error
 	// Open reads what was put under a name. The error is os.ErrNotExist if nothing was.
 	Open(ctx context.Context, name string) (io.ReadCloser, error)
 	Remove(ctx context.Context, name string) error
 	// String is how errors call it.
 	String() string
+}
+
+// Content is what is put. It can be read from anywhere, because of what has arrived
+// already nothing is sent again.
+type Content struct {
+	io.ReaderAt
+	Size int64
+	pace *pace // in which it is sent; nil is as fast as possible
+}
+
+// reader reads n bytes from an offset on in the pace in which they are to be sent.
+func (c Content) reader(ctx context.Context, from, n int64) io.Reader {
+	r := io.NewSectionReader(c, from, n)
+	if c.pace == nil {
+		return r
+	}
+	return c.pace.reader(ctx, r)
+}
+
+// tidier is a store in which an interrupted Put leaves something.
+type tidier interface {
+	// tidy removes what is left. No Put may be under way.
+	tidy(ctx context.Context) error
 }
 
 // Open finds the store that a text names: a directory, or a bucket as s3://BUCKET/PREFIX.
@@ -58,7 +82,7 @@ func (d directory) List(context.Context) ([]string, error) {
 	return names, err
 }
 
-func (d directory) Put(ctx context.Context, name string, r io.Reader, size int64) (err error) {
+func (d directory) Put(ctx context.Context, name string, c Content) (err error) {
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return err
 	}
@@ -68,8 +92,8 @@ func (d directory) Put(ctx context.Context, name string, r io.Reader, size int64
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, exchange.ReaderUntil(ctx, r))
-	if err == nil && n != size {
+	n, err := io.Copy(f, exchange.ReaderUntil(ctx, c.reader(ctx, 0, c.Size)))
+	if err == nil && n != c.Size {
 		err = io.ErrUnexpectedEOF
 	}
 	if err == nil {
@@ -101,7 +125,7 @@ func (d directory) Remove(_ context.Context, name string) error {
 }
 
 // tidy removes what a crash has left of pieces that were being written.
-func (d directory) tidy() error {
+func (d directory) tidy(context.Context) error {
 	left, err := filepath.Glob(filepath.Join(d.path, unfinished+"*"))
 	for _, name := range left {
 		err = errors.Join(err, os.Remove(name))
