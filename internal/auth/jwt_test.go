@@ -7,14 +7,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"bowline/internal/testkit"
 
 	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/zap"
@@ -29,21 +29,11 @@ func makePair(t *testing.T, key crypto.Signer, err error) pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte, err error) string {
-		if err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
+	public, private, err := testkit.WriteKeys(t.TempDir(), key)
+	if err != nil {
+		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	public := write("public", "PUBLIC KEY", der, err)
-	der, err = x509.MarshalPKCS8PrivateKey(key)
-	return pair{public, write("private", "PRIVATE KEY", der, err)}
+	return pair{public, private}
 }
 
 func rsaPair(t *testing.T) pair {

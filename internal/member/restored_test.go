@@ -1,8 +1,6 @@
 package member
 
 import (
-	"compress/gzip"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +8,7 @@ import (
 
 	"bowline/internal/engine"
 	"bowline/internal/exchange"
+	"bowline/internal/testkit"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -17,16 +16,7 @@ import (
 // unpackSnapshot writes a snapshot of etcd's, with 196 keys, to a file.
 func unpackSnapshot(t *testing.T) string {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "exchange", "testdata", "snapshot-3.4.db.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
+	b, err := testkit.Unzipped(filepath.Join("..", "exchange", "testdata", "snapshot-3.4.db.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,13 @@
 package wal
 
 import (
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"bowline/internal/testkit"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3/raftpb"
@@ -219,12 +218,7 @@ func TestRealFiles(t *testing.T) {
 // fixture unpacks a segment that etcd wrote (without its zeros at the end) into a log directory.
 func fixture(t testing.TB, name string) Options {
 	t.Helper()
-	packed, err := os.Open(filepath.Join("testdata", "etcd-"+name+".wal.gz"))
-	must(t, err)
-	defer packed.Close()
-	z, err := gzip.NewReader(packed)
-	must(t, err)
-	content, err := io.ReadAll(z)
+	content, err := testkit.Unzipped(filepath.Join("testdata", "etcd-"+name+".wal.gz"))
 	must(t, err)
 	fs := vfs.NewMem()
 	must(t, fs.MkdirAll(testDir, 0o700))

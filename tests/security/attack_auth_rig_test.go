@@ -2,16 +2,9 @@ package security
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -64,13 +57,12 @@ func startAuth(t *testing.T, change func(*member.Config)) *authRig {
 	t.Cleanup(block.Release)
 	at := func(scheme string, i int) url.URL { return url.URL{Scheme: scheme, Host: block.Addr(i)} }
 	client, peer, secure := at("http", 0), at("http", 1), at("https", 2)
-	files := r.makeCertificates()
 	r.cfg = member.Config{
 		Name: "one", DataDir: filepath.Join(t.TempDir(), "data"),
 		ListenClientURLs: []url.URL{client, secure}, AdvertiseClientURLs: []string{client.String()},
 		ListenPeerURLs: []url.URL{peer}, AdvertisePeerURLs: []string{peer.String()},
 		InitialCluster: map[string][]string{"one": {peer.String()}}, InitialToken: "t",
-		ClientTLS: config.Certificates{CertFile: files["cert"], KeyFile: files["key"], TrustedCAFile: files["ca"], ClientCertAuth: true},
+		ClientTLS: r.makeCertificates(),
 		Tick:      10 * time.Millisecond, ElectionTicks: 10, HeartbeatTicks: 1, PreVote: true,
 		MaxRequestBytes: 1 << 20, MaxTxnOps: 128, MaxConcurrentStreams: 1 << 20,
 		SlowRequest: time.Minute, SlowApply: time.Minute, AuthToken: "simple", BcryptCost: 4, Logger: zap.NewNop(),
@@ -121,43 +113,21 @@ func (r *authRig) restart() {
 
 // makeCertificates makes an authority and what it signs: the server's, and the
 // client's, which the rig keeps.
-func (r *authRig) makeCertificates() map[string]string {
+func (r *authRig) makeCertificates() config.Certificates {
 	r.t.Helper()
-	dir := r.t.TempDir()
-	var authority *x509.Certificate
-	var authorityKey *ecdsa.PrivateKey
-	files := map[string]string{}
-	issue := func(name, common string, isCA bool) tls.Certificate {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		r.must(err)
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(int64(len(files) + 1)), Subject: pkix.Name{CommonName: common}, IsCA: isCA, BasicConstraintsValid: true,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-			KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-		}
-		if authority == nil {
-			authority, authorityKey = template, key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, authority, &key.PublicKey, authorityKey)
-		r.must(err)
-		secret, err := x509.MarshalPKCS8PrivateKey(key)
-		r.must(err)
-		certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
-		files[name+"-cert"], files[name+"-key"] = filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
-		r.must(errors.Join(os.WriteFile(files[name+"-cert"], certPEM, 0o600), os.WriteFile(files[name+"-key"], keyPEM, 0o600)))
-		pair, err := tls.X509KeyPair(certPEM, keyPEM)
-		r.must(err)
-		return pair
-	}
-	ca := issue("ca", "an authority", true)
-	leaf, err := x509.ParseCertificate(ca.Certificate[0])
+	authority, err := testkit.NewAuthority(r.t.TempDir(), "ca")
+	r.must(err)
+	text, err := os.ReadFile(authority.File)
 	r.must(err)
 	r.ca = x509.NewCertPool()
-	r.ca.AddCert(leaf)
-	issue("server", "a server", false)
-	r.pair = issue("client", "certified", false)
-	return map[string]string{"ca": files["ca-cert"], "cert": files["server-cert"], "key": files["server-key"]}
+	r.ca.AppendCertsFromPEM(text)
+	server, err := authority.Issue("server")
+	r.must(err)
+	client, err := authority.Issue("certified")
+	r.must(err)
+	r.pair, err = tls.LoadX509KeyPair(client.Cert, client.Key)
+	r.must(err)
+	return config.Certificates{CertFile: server.Cert, KeyFile: server.Key, TrustedCAFile: authority.File, ClientCertAuth: true}
 }
 
 // as is the context of a call by a user who has logged in; "" is nobody.

@@ -3,15 +3,12 @@ package security
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"bowline/internal/member"
+	"bowline/internal/testkit"
 
 	"github.com/golang-jwt/jwt/v5"
 	"go.etcd.io/etcd/api/v3/authpb"
@@ -157,21 +154,10 @@ func TestJWT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte, err error) string {
-		if err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
+	pubFile, privFile, err := testkit.WriteKeys(t.TempDir(), private)
+	if err != nil {
+		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKIXPublicKey(public)
-	pubFile := write("pub", "PUBLIC KEY", der, err)
-	der, err = x509.MarshalPKCS8PrivateKey(private)
-	privFile := write("priv", "PRIVATE KEY", der, err)
 	r := withMallory(t, func(c *member.Config) {
 		c.AuthToken = "jwt,sign-method=EdDSA,pub-key=" + pubFile + ",priv-key=" + privFile + ",ttl=1h"
 	})
