@@ -66,20 +66,12 @@ func isSecure(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == "unix
 
 // checkBind wants an address of this machine, or localhost.
 func checkBind(all []url.URL) error {
-	for i := range all {
-		u := &all[i]
-		if isUnix(u) {
-			continue
-		}
-		host, _, err := net.SplitHostPort(u.Host)
-		if err != nil {
-			return err
-		}
+	return checkHosts(all, func(u *url.URL, host string) error {
 		if host != "localhost" && net.ParseIP(withoutZone(host)) == nil {
 			return fmt.Errorf("expected IP in URL for binding (%s)", u)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func withoutZone(host string) string {
@@ -89,17 +81,27 @@ func withoutZone(host string) string {
 
 // checkHost wants a host that others can use.
 func checkHost(all []url.URL) error {
+	return checkHosts(all, func(u *url.URL, host string) error {
+		if host == "" {
+			return fmt.Errorf("unexpected empty host (%s)", u)
+		}
+		return nil
+	})
+}
+
+// checkHosts checks the host of each URL that has one, which must have a port too.
+func checkHosts(all []url.URL, check func(u *url.URL, host string) error) error {
 	for i := range all {
 		u := &all[i]
 		if isUnix(u) {
 			continue
 		}
 		host, _, err := net.SplitHostPort(u.Host)
+		if err == nil {
+			err = check(u, host)
+		}
 		if err != nil {
 			return err
-		}
-		if host == "" {
-			return fmt.Errorf("unexpected empty host (%s)", u)
 		}
 	}
 	return nil

@@ -138,20 +138,7 @@ func (e *electionService) observe(ctx context.Context, name []byte, send func(*e
 // awaitSomebody returns when a key was put under name at or after a revision.
 func (e *electionService) awaitSomebody(ctx context.Context, name []byte, from int64) error {
 	prefix := append(append([]byte(nil), name...), '/')
-	w, err := e.queue.watch(ctx, watch.CreateRequest{Key: prefix, End: prefixEnd(prefix), StartRevision: from, NoDelete: true})
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	for {
-		r, err := w.Next(ctx)
-		if err != nil {
-			return err
-		}
-		if r.Events() > 0 || r.Canceled {
-			return nil
-		}
-	}
+	return e.queue.awaitEvent(ctx, watch.CreateRequest{Key: prefix, End: prefixEnd(prefix), StartRevision: from, NoDelete: true})
 }
 
 // followLeader sends what the leader proclaims until its key is deleted.

@@ -108,7 +108,12 @@ func (q queue) leave(ctx context.Context, p place) {
 // awaitDeletion returns when key is deleted at or after a revision, or when
 // that can no longer be told and the caller should look again.
 func (q queue) awaitDeletion(ctx context.Context, key []byte, from int64) error {
-	w, err := q.watch(ctx, watch.CreateRequest{Key: key, StartRevision: from, NoPut: true})
+	return q.awaitEvent(ctx, watch.CreateRequest{Key: key, StartRevision: from, NoPut: true})
+}
+
+// awaitEvent returns at the first event of a watch, or when it is canceled.
+func (q queue) awaitEvent(ctx context.Context, r watch.CreateRequest) error {
+	w, err := q.watch(ctx, r)
 	if err != nil {
 		return err
 	}

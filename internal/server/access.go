@@ -186,21 +186,11 @@ func (s *Server) permitted(ctx context.Context, req any) (auth.Identity, error) 
 // mayRead refuses a read, or a watch. To be asked after the state that is read was
 // chosen: then nobody sees what was written after the right was lost.
 func (s *Server) mayRead(ctx context.Context, req any) error {
-	rules := s.fsm.Rules()
-	if !rules.Enabled {
-		return nil
-	}
-	id, err := s.identify(ctx, rules)
-	if err != nil {
-		return err
-	}
-	if err := rules.Check(id, req, s.store.AttachedKeys); err != nil {
-		return err
-	}
-	if id.Revision > s.fsm.Rules().Revision {
+	id, err := s.callerOf(ctx, req)
+	if err == nil && id.Revision > s.fsm.Rules().Revision {
 		return auth.ErrOldRevision // of another cluster, or another time
 	}
-	return nil
+	return err
 }
 
 // MayWatch refuses a watch that its caller may not have, for the whole of its range.
@@ -252,15 +242,22 @@ func (s *Server) asRoot(context.Context) (auth.Identity, error) {
 // mayDo asks the rules about what needs the keys of a lease and does not go through the
 // log.
 func (s *Server) mayDo(ctx context.Context, req any) error {
+	_, err := s.callerOf(ctx, req)
+	return err
+}
+
+// callerOf is who asks for something that the rules allow, or why they do not; nobody
+// while there are no rules.
+func (s *Server) callerOf(ctx context.Context, req any) (auth.Identity, error) {
 	rules := s.fsm.Rules()
 	if !rules.Enabled {
-		return nil
+		return auth.Identity{}, nil
 	}
 	id, err := s.identify(ctx, rules)
-	if err != nil {
-		return err
+	if err == nil {
+		err = rules.Check(id, req, s.store.AttachedKeys)
 	}
-	return rules.Check(id, req, s.store.AttachedKeys)
+	return id, err
 }
 
 // mayReadAll refuses to show keys of which the caller may not read each.

@@ -64,27 +64,24 @@ func (w *waiters) register(id uint64, deadline time.Time) (*waiter, bool) {
 func (w *waiters) release(x *waiter) { w.free.Put(x) }
 
 // forget gives up waiting. It reports false if a result is on its way.
-func (w *waiters) forget(id uint64) bool {
+func (w *waiters) forget(id uint64) bool { return w.remove(id) != nil }
+
+// remove returns who waits for an ID, if anybody, and waits no longer.
+func (w *waiters) remove(id uint64) *waiter {
 	s := w.shard(id)
 	s.mu.Lock()
-	_, ok := s.byID[id]
+	x := s.byID[id]
 	delete(s.byID, id)
 	s.mu.Unlock()
-	if ok {
+	if x != nil {
 		w.n.Add(-1)
 	}
-	return ok
+	return x
 }
 
 // deliver hands a result to whoever waits for it on this member.
 func (w *waiters) deliver(id uint64, r fsm.Result) {
-	s := w.shard(id)
-	s.mu.Lock()
-	x, ok := s.byID[id]
-	delete(s.byID, id)
-	s.mu.Unlock()
-	if ok {
-		w.n.Add(-1)
+	if x := w.remove(id); x != nil {
 		x.result <- r
 	}
 }

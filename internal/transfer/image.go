@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"bowline/internal/exchange"
@@ -76,16 +75,7 @@ func (s *Sender) sendExport(ctx context.Context, to Peer, m *raftpb.Message, dir
 	}
 	body := io.MultiReader(bytes.NewReader(binary.BigEndian.AppendUint64(nil, uint64(len(message)))), bytes.NewReader(message),
 		&pacedReader{ctx, io.LimitReader(f, info.Size()-sha256.Size), s.pace}) // peers want no digest behind the image
-	resp, err := to.Do(ctx, http.MethodPost, pathImage, http.Header{"Content-Type": {"application/octet-stream"}}, body)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSmall)) // what has come explains the status
-	if resp.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("answer %d: %.200q", resp.StatusCode, strings.TrimSpace(string(text)))
-	}
-	return nil
+	return postBytes(ctx, to, pathImage, http.Header{}, body)
 }
 
 // pacedReader holds a body back while clients are busy.

@@ -211,12 +211,17 @@ func (s *Sender) sendFile(ctx context.Context, to Peer, offer string, st *state,
 	}
 }
 
-// post sends one request and wants 204.
+// post sends one request, within a limit of time.
 func (s *Sender) post(ctx context.Context, to Peer, path string, header http.Header, body []byte, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	return postBytes(ctx, to, path, header, bytes.NewReader(body))
+}
+
+// postBytes sends one request and wants 204.
+func postBytes(ctx context.Context, to Peer, path string, header http.Header, body io.Reader) error {
 	header.Set("Content-Type", "application/octet-stream")
-	resp, err := to.Do(ctx, http.MethodPost, path, header, bytes.NewReader(body))
+	resp, err := to.Do(ctx, http.MethodPost, path, header, body)
 	if err != nil {
 		return err
 	}
