@@ -30,14 +30,7 @@ func (s *Server) autoCompact(ctx context.Context) {
 		return
 	}
 	plan.due(time.Now(), s.store.Revision())
-	t := time.NewTicker(plan.interval())
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	for range ticks(ctx, plan.interval()) {
 		now := time.Now()
 		rev, ok := plan.due(now, s.store.Revision())
 		if !ok || s.node.Status().State != raft.StateLeader {

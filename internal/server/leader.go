@@ -135,14 +135,7 @@ func (s *Server) HandOver(ctx context.Context) error {
 // up, while this member leads, until ctx ends.
 func (s *Server) promoteLearners(ctx context.Context) {
 	const interval = time.Second
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	for range ticks(ctx, interval) {
 		for _, m := range s.fsm.Members().Members() {
 			if !m.IsLearner || !m.AutoPromote || !m.Started() || !s.caughtUp(m.ID) {
 				continue

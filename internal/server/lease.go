@@ -255,15 +255,8 @@ func (s *Server) EmptyEntry(term uint64) {
 
 // expireLeases revokes leases whose time is over, until ctx ends.
 func (s *Server) expireLeases(ctx context.Context) {
-	t := time.NewTicker(expiryScan)
-	defer t.Stop()
 	slots := make(chan struct{}, parallelRevocations)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	for range ticks(ctx, expiryScan) {
 		for _, id := range s.cfg.LeaseClock.Expired(expiryBatch) {
 			select {
 			case slots <- struct{}{}:
@@ -291,14 +284,7 @@ const checkpointScan = 10 * time.Second
 // checkpointLeases writes the rest of long leases to the log from time to time, while
 // this member leads, so that a new leader goes on where it stopped.
 func (s *Server) checkpointLeases(ctx context.Context) {
-	t := time.NewTicker(checkpointScan)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	for range ticks(ctx, checkpointScan) {
 		for {
 			due := s.cfg.LeaseClock.Checkpoints(lease.CheckpointLimit)
 			if len(due) == 0 {

@@ -54,15 +54,8 @@ func (s *Server) Run(ctx context.Context) {
 
 // expireWaits ends the waits of requests whose time is over.
 func (s *Server) expireWaits(ctx context.Context) {
-	t := time.NewTicker(waitScan)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-t.C:
-			s.waiters.expire(now, s.timeoutError)
-		}
+	for now := range ticks(ctx, waitScan) {
+		s.waiters.expire(now, s.timeoutError)
 	}
 }
 

@@ -73,22 +73,15 @@ func (s *Server) watchSpace(ctx context.Context) {
 	}
 	// An alarm from before a restart can only have been the disk's.
 	s.space.raised.Store(s.alarmed(pb.AlarmType_NOSPACE))
-	t := time.NewTicker(spaceMaxAge)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-t.C:
-			full := s.space.diskFull(now)
-			if full && !s.alarmed(pb.AlarmType_NOSPACE) {
-				if err := s.raiseNoSpace(ctx); err != nil && ctx.Err() == nil {
-					s.cfg.Logger.Warn("cannot raise the NOSPACE alarm", zap.Error(err))
-				}
+	for now := range ticks(ctx, spaceMaxAge) {
+		full := s.space.diskFull(now)
+		if full && !s.alarmed(pb.AlarmType_NOSPACE) {
+			if err := s.raiseNoSpace(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Logger.Warn("cannot raise the NOSPACE alarm", zap.Error(err))
 			}
-			if !full && s.space.raised.Load() && s.alarmed(pb.AlarmType_NOSPACE) {
-				s.liftNoSpace(ctx)
-			}
+		}
+		if !full && s.space.raised.Load() && s.alarmed(pb.AlarmType_NOSPACE) {
+			s.liftNoSpace(ctx)
 		}
 	}
 }

@@ -39,15 +39,8 @@ func (s *Server) expireTokens(ctx context.Context) {
 	if s.cfg.Tokens.Simple == nil {
 		return
 	}
-	t := time.NewTicker(tokenScan)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-t.C:
-			s.cfg.Tokens.Simple.Expire(now)
-		}
+	for now := range ticks(ctx, tokenScan) {
+		s.cfg.Tokens.Simple.Expire(now)
 	}
 }
 

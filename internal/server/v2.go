@@ -80,14 +80,7 @@ func (s *Server) V2Current(ctx context.Context) error {
 
 // expireV2 has the leader expire nodes of the tree, until ctx ends.
 func (s *Server) expireV2(ctx context.Context) {
-	t := time.NewTicker(v2Sweep)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	for range ticks(ctx, v2Sweep) {
 		for s.node.Status().State == raft.StateLeader && ctx.Err() == nil {
 			now := time.Now().UnixNano()
 			due, err := s.fsm.V2().HasExpired(now)
