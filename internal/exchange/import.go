@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -39,7 +38,7 @@ const progressEvery = 4096
 // from them is sorted back.
 func importKeys(ctx context.Context, db *database, r *records, e *engine.Engine, o importOptions) (rev int64, stats mvcc.BuildStats, err error) {
 	byKey := newSorter(o.dir)
-	byKey.compare = compareVersions
+	byKey.by = userKey
 	defer byKey.close()
 	last, n, err := spoolVersions(ctx, db, byKey, o)
 	if err != nil {
@@ -130,13 +129,9 @@ func (o *importOptions) tell(step string, done, total int64) {
 	}
 }
 
-// compareVersions orders etcd's records by user key, then by revision.
-func compareVersions(aKey, aValue, bKey, bValue []byte) int {
-	if c := bytes.Compare(wire.KeyOf(aValue), wire.KeyOf(bValue)); c != 0 {
-		return c
-	}
-	return bytes.Compare(aKey, bKey)
-}
+// userKey is what etcd's records are sorted by first, so that they come by user key, then
+// by revision.
+func userKey(_, value []byte) []byte { return wire.KeyOf(value) }
 
 // leaseSet tells which leases there are.
 func leaseSet(r *records) func(id int64) bool {

@@ -1,11 +1,13 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
 
 	"bowline/internal/mvcc"
+	"bowline/internal/wire"
 )
 
 // EachKeyAt calls f, in the order of keys, with the encoded KeyValue of each key that
@@ -22,7 +24,7 @@ func EachKeyAt(ctx context.Context, name string, rev int64, timeout time.Duratio
 		return err
 	}
 	sorted := newSorter("")
-	sorted.compare = compareVersions
+	sorted.by = userKey
 	defer sorted.close()
 	current, n := max(1, r.Scheduled, r.Finished), 0
 	err = db.each("key", func(key, value []byte) error {
@@ -59,7 +61,7 @@ func lastOfEach(sorted *sorter, f func(record []byte) error) error {
 		return f(last)
 	}
 	err := sorted.each(func(key, value []byte) error {
-		if compareVersions(nil, last, nil, value) != 0 {
+		if !bytes.Equal(wire.KeyOf(last), wire.KeyOf(value)) {
 			if err := end(); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package exchange
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"errors"
@@ -19,12 +20,19 @@ import (
 type sorter struct {
 	dir   string
 	limit int
-	// compare orders records; nil means by the bytes of their keys.
-	compare func(aKey, aValue, bKey, bValue []byte) int
-	buf     []byte
-	// index names the records in buf by offset.
-	index []int
+	// by is what of a record is compared first, before keys are; nil means keys alone.
+	by    func(key, value []byte) []byte
+	buf   []byte
+	index []indexed
 	runs  []*os.File
+}
+
+// indexed names a record in the buffer by its offset. head, known from when it is sorted
+// on, decides most comparisons without a look at the record, which would be a cache miss:
+// it is what follows in it behind what all have in common, as a number.
+type indexed struct {
+	head uint64
+	at   int
 }
 
 const (
@@ -48,7 +56,7 @@ func (s *sorter) add(key, value []byte) error {
 			return err
 		}
 	}
-	s.index = append(s.index, len(s.buf))
+	s.index = append(s.index, indexed{at: len(s.buf)})
 	s.buf = appendRecord(s.buf, key, value)
 	return nil
 }
@@ -69,16 +77,52 @@ func (s *sorter) record(at int) (key, value []byte, whole []byte) {
 }
 
 func (s *sorter) sort() {
-	slices.SortFunc(s.index, func(a, b int) int {
-		x, v, _ := s.record(a)
-		y, w, _ := s.record(b)
+	s.setHeads()
+	slices.SortFunc(s.index, func(a, b indexed) int {
+		if c := cmp.Compare(a.head, b.head); c != 0 {
+			return c
+		}
+		x, v, _ := s.record(a.at)
+		y, w, _ := s.record(b.at)
 		return s.order(x, v, y, w)
 	})
 }
 
+// setHeads finds what all records begin with, and then their heads. One that ends in its
+// head is filled up with zeros: it sorts before or with what goes on there.
+func (s *sorter) setHeads() {
+	var common []byte
+	for i, e := range s.index {
+		k, v, _ := s.record(e.at)
+		first := s.first(k, v)
+		if i == 0 {
+			common = first
+		}
+		n := 0
+		for n < min(len(common), len(first)) && common[n] == first[n] {
+			n++
+		}
+		common = common[:n]
+	}
+	for i := range s.index {
+		k, v, _ := s.record(s.index[i].at)
+		var head [8]byte
+		copy(head[:], s.first(k, v)[len(common):])
+		s.index[i].head = binary.BigEndian.Uint64(head[:])
+	}
+}
+
+// first is what is compared first.
+func (s *sorter) first(key, value []byte) []byte {
+	if s.by != nil {
+		return s.by(key, value)
+	}
+	return key
+}
+
 func (s *sorter) order(aKey, aValue, bKey, bValue []byte) int {
-	if s.compare != nil {
-		return s.compare(aKey, aValue, bKey, bValue)
+	if c := bytes.Compare(s.first(aKey, aValue), s.first(bKey, bValue)); c != 0 || s.by == nil {
+		return c
 	}
 	return bytes.Compare(aKey, bKey)
 }
@@ -87,8 +131,8 @@ func (s *sorter) order(aKey, aValue, bKey, bValue []byte) int {
 func (s *sorter) spill() error {
 	s.sort()
 	err := s.writeRun(func(w *bufio.Writer) error {
-		for _, at := range s.index {
-			_, _, whole := s.record(at)
+		for _, e := range s.index {
+			_, _, whole := s.record(e.at)
 			if _, err := w.Write(whole); err != nil {
 				return err
 			}
@@ -149,8 +193,8 @@ func (s *sorter) writeRun(fill func(*bufio.Writer) error) error {
 func (s *sorter) each(f func(key, value []byte) error) error {
 	if len(s.runs) == 0 {
 		s.sort()
-		for _, at := range s.index {
-			k, v, _ := s.record(at)
+		for _, e := range s.index {
+			k, v, _ := s.record(e.at)
 			if err := f(k, v); err != nil {
 				return err
 			}
