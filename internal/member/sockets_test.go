@@ -55,7 +55,7 @@ func TestMembersReachEachOtherOverUnixSockets(t *testing.T) {
 			for _, m := range g.members {
 				cutWhole(t, m)
 			}
-			members := pb.NewClusterClient(dial(t, g.members["b"]))
+			members := pb.NewClusterClient(dial(t, g.members["a"])) // whom the new one asks first: it knows by then
 			g.eventually("addition", func() error {
 				_, err := members.MemberAdd(t.Context(), &pb.MemberAddRequest{PeerURLs: urls["c"]})
 				return err
