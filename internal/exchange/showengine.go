@@ -172,13 +172,16 @@ func (s *Shower) metaRecord(body, value []byte) error {
 		}
 		return s.marks(Mark{Name: "downgradeEnabled", Value: d.Enabled}, Mark{Name: "downgradeTarget", Value: d.Ver})
 	case "compaction":
-		f := fieldReader{b: value}
-		scheduled, finished, main, sub := f.int(), f.int(), f.int(), f.int()
-		if f.bad {
-			return errBadRecord
+		var marks [4]int64 // scheduled, finished, and main and sub of how far it is
+		for i := range marks {
+			n := 0
+			if marks[i], n = binary.Varint(value); n <= 0 {
+				return errBadRecord
+			}
+			value = value[n:]
 		}
-		return s.marks(Mark{Name: "compactionScheduled", Value: scheduled}, Mark{Name: "compactionFinished", Value: finished},
-			Mark{Name: "compactionPosition", Value: fmt.Sprintf("%d.%d", main, sub)})
+		return s.marks(Mark{Name: "compactionScheduled", Value: marks[0]}, Mark{Name: "compactionFinished", Value: marks[1]},
+			Mark{Name: "compactionPosition", Value: fmt.Sprintf("%d.%d", marks[2], marks[3])})
 	}
 	return s.marks(Mark{Name: name, Value: fmt.Sprintf("%x", cut(value))})
 }

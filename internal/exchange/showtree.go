@@ -1,8 +1,6 @@
 package exchange
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,8 +52,6 @@ func (r ShownV2) String() string {
 	return text
 }
 
-var errBadTree = errors.New("the record is cut short, or of an unknown kind")
-
 // treeRecord shows a record of the tree, if it is wanted; docs/format/engine.md draws
 // them.
 func (s *Shower) treeRecord(body, value []byte) error {
@@ -73,100 +69,33 @@ func (s *Shower) treeRecord(body, value []byte) error {
 	return s.Emit(r)
 }
 
-func parseTreeRecord(body, value []byte) (r ShownV2, err error) {
-	r.Kind = KindV2
-	if len(body) == 0 {
-		return r, errBadTree
+func parseTreeRecord(body, value []byte) (ShownV2, error) {
+	r, err := v2.ParseRecord(body, value)
+	if err != nil {
+		return ShownV2{}, err
 	}
-	at, f := body[1:], fieldReader{b: value}
-	switch body[0] {
-	case 'n':
-		r.Record, r.Path = "node", treePath(at)
-		f.node(&r)
-	case 'e':
-		if len(at) < 8 {
-			return r, errBadTree
+	switch shown := (ShownV2{Kind: KindV2}); {
+	case r.Node != nil:
+		n := r.Node
+		shown.Record, shown.Path, shown.Dir, shown.Created, shown.Modified = "node", n.Path, n.Dir, n.Created, n.Modified
+		shown.Value, shown.Size = n.Value, len(n.Value)
+		if n.Expires != 0 {
+			shown.Expires = nanoTime(n.Expires)
 		}
-		r.Record, r.Path, r.Expires = "expiry", treePath(at[8:]), nanoTime(int64(binary.BigEndian.Uint64(at)^1<<63))
-	case 'h':
-		if len(at) != 8 {
-			return r, errBadTree
-		}
-		f.skip(1)
-		r.Record, r.Index = "event", binary.BigEndian.Uint64(at)
-		r.Action, r.Path = f.text(), f.text()
-	case 's':
-		r.Record, r.Index, r.Oldest = "state", f.uint(), f.uint()
+		return shown, nil
+	case r.Expiry != nil:
+		shown.Record, shown.Path, shown.Expires = "expiry", r.Expiry.Path, nanoTime(r.Expiry.At)
+		return shown, nil
+	case r.Event != nil:
+		shown.Record, shown.Path, shown.Action, shown.Index = "event", r.Event.Node.Path, r.Event.Action, r.Event.Node.Modified
+		return shown, nil
 	default:
-		f.bad = true
+		shown.Record, shown.Index, shown.Oldest = "state", r.Span.Index, r.Span.Oldest
+		return shown, nil
 	}
-	if f.bad {
-		return r, errBadTree
-	}
-	return r, nil
 }
 
 func nanoTime(at int64) *time.Time {
 	t := time.Unix(0, at).UTC()
 	return &t
-}
-
-// treePath undoes what keeps a node right before what is below it.
-func treePath(b []byte) string {
-	if len(b) == 0 {
-		return "/"
-	}
-	return strings.NewReplacer("\x00\x01", "/", "\x00\xff", "\x00").Replace(string(b))
-}
-
-// fieldReader takes a record apart; bad is set by what is missing.
-type fieldReader struct {
-	b   []byte
-	bad bool
-}
-
-func (f *fieldReader) skip(n int) []byte {
-	if n > len(f.b) {
-		f.bad, f.b = true, nil
-		return make([]byte, n)
-	}
-	head := f.b[:n]
-	f.b = f.b[n:]
-	return head
-}
-
-func (f *fieldReader) uint() uint64 {
-	v, n := binary.Uvarint(f.b)
-	if n <= 0 {
-		f.bad, n = true, 0
-	}
-	f.b = f.b[n:]
-	return v
-}
-
-func (f *fieldReader) int() int64 {
-	v, n := binary.Varint(f.b)
-	if n <= 0 {
-		f.bad, n = true, 0
-	}
-	f.b = f.b[n:]
-	return v
-}
-
-func (f *fieldReader) text() string {
-	n := f.uint()
-	if n > uint64(len(f.b)) {
-		f.bad = true
-		return ""
-	}
-	return string(f.skip(int(n)))
-}
-
-func (f *fieldReader) node(r *ShownV2) {
-	r.Dir = f.skip(1)[0]&1 != 0
-	r.Created, r.Modified = f.uint(), f.uint()
-	if at := f.int(); at != 0 {
-		r.Expires = nanoTime(at)
-	}
-	r.Value, r.Size = string(f.b), len(f.b)
 }
