@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -58,32 +59,11 @@ func (c *Console) question(answer answerer) http.Handler {
 		a, err := answer(ctx, decode)
 		if err != nil {
 			s := status.Convert(err)
-			refuse(w, httpStatus(s.Code()), s.Code(), s.Message())
+			refuse(w, runtime.HTTPStatusFromCode(s.Code()), s.Code(), s.Message())
 			return
 		}
 		write(w, http.StatusOK, a)
 	})
-}
-
-// httpStatus is what the JSON gateway would answer with.
-func httpStatus(c codes.Code) int {
-	switch c {
-	case codes.InvalidArgument, codes.OutOfRange, codes.FailedPrecondition:
-		return http.StatusBadRequest
-	case codes.Unauthenticated:
-		return http.StatusUnauthorized
-	case codes.PermissionDenied:
-		return http.StatusForbidden
-	case codes.NotFound:
-		return http.StatusNotFound
-	case codes.ResourceExhausted:
-		return http.StatusTooManyRequests
-	case codes.Unavailable:
-		return http.StatusServiceUnavailable
-	case codes.DeadlineExceeded:
-		return http.StatusGatewayTimeout
-	}
-	return http.StatusInternalServerError
 }
 
 // refuse answers with an error in the form of the JSON gateway.
