@@ -1,17 +1,20 @@
 package member
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"bowline/internal/config"
 	"bowline/internal/server"
 
+	"github.com/coreos/go-systemd/v22/journal"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"gopkg.in/natefinch/lumberjack.v2"
@@ -56,9 +59,10 @@ func logOutputs(c config.Log) (zapcore.WriteSyncer, io.Closer, error) {
 	var open closers
 	for _, o := range c.Outputs {
 		switch o {
-		case "default", "stderr", "systemd/journal":
-			// The journal takes what a service writes to its standard error.
+		case "default", "stderr":
 			sinks = append(sinks, zapcore.Lock(os.Stderr))
+		case "systemd/journal":
+			sinks = append(sinks, zapcore.Lock(zapcore.AddSync(&journalOutput{send: journal.Send, otherwise: os.Stderr})))
 		case "stdout":
 			sinks = append(sinks, zapcore.Lock(os.Stdout))
 		default:
@@ -75,6 +79,36 @@ func logOutputs(c config.Log) (zapcore.WriteSyncer, io.Closer, error) {
 		}
 	}
 	return zapcore.NewMultiWriteSyncer(sinks...), open, nil
+}
+
+// journalOutput gives lines to systemd's journal, each with its priority, or to the other
+// output where there is no journal.
+type journalOutput struct {
+	send      func(message string, priority journal.Priority, vars map[string]string) error
+	otherwise io.Writer
+}
+
+func (o *journalOutput) Write(line []byte) (int, error) {
+	var of struct{ Level zapcore.Level }
+	_ = json.Unmarshal(line, &of) // a line for the console is one of level info
+	if err := o.send(strings.TrimSpace(string(line)), priorityOf(of.Level), nil); err != nil {
+		return o.otherwise.Write(line)
+	}
+	return len(line), nil
+}
+
+func priorityOf(l zapcore.Level) journal.Priority {
+	switch {
+	case l <= zapcore.DebugLevel:
+		return journal.PriDebug
+	case l == zapcore.InfoLevel:
+		return journal.PriInfo
+	case l == zapcore.WarnLevel:
+		return journal.PriWarning
+	case l == zapcore.ErrorLevel:
+		return journal.PriErr
+	}
+	return journal.PriCrit
 }
 
 func rotated(path string, r *config.Rotation) *lumberjack.Logger {
