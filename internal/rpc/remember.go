@@ -9,6 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 // Remember has the latest slow calls, those that take longer than from, and the keys of
@@ -35,17 +36,11 @@ func (m *Metrics) remember(c *methodCount, req any, err error, took time.Duratio
 	}
 }
 
-// withoutValues is a request without values.
+// withoutValues describes a request about keys, without values; others not at all.
 func withoutValues(req any) string {
 	switch r := req.(type) {
-	case *pb.RangeRequest:
-		return wire.Describe(r)
-	case *pb.PutRequest:
-		return wire.Describe(r)
-	case *pb.DeleteRangeRequest:
-		return wire.Describe(r)
-	case *pb.TxnRequest:
-		return wire.Describe(r)
+	case *pb.RangeRequest, *pb.PutRequest, *pb.DeleteRangeRequest, *pb.TxnRequest:
+		return wire.Describe(r.(proto.Message))
 	}
 	return ""
 }

@@ -59,15 +59,8 @@ func (m *member) tellPhases(c *call) {
 // detail describes a call, without what was stored.
 func detail(c *call) string {
 	var parts []string
-	switch req := c.req.(type) {
-	case *pb.RangeRequest:
-		parts = append(parts, "request:"+wire.Describe(req))
-	case *pb.PutRequest:
-		parts = append(parts, "request:"+wire.Describe(req))
-	case *pb.DeleteRangeRequest:
-		parts = append(parts, "request:"+wire.Describe(req))
-	case *pb.TxnRequest:
-		parts = append(parts, "request:"+wire.Describe(req))
+	if request := withoutValues(c.req); request != "" {
+		parts = append(parts, "request:"+request)
 	}
 	if a, ok := c.resp.(*wire.Answer); ok && a != nil {
 		parts = append(parts, fmt.Sprintf("response_size:%d", a.Len()))
