@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,8 @@ type Env struct {
 	After func(time.Duration) <-chan time.Time
 
 	globals globals
+	// interrupted is set when a signal has told a command to end.
+	interrupted atomic.Bool
 	// flags are those of the running command that it has from its parents:
 	// the global ones and those that its group declares.
 	flags *pflag.FlagSet

@@ -103,6 +103,7 @@ func (env *Env) interruptible(ctx context.Context) (context.Context, context.Can
 	go func() {
 		select {
 		case <-signals:
+			env.interrupted.Store(true)
 			cancel()
 		case <-ctx.Done():
 		}

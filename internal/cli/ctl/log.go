@@ -20,6 +20,15 @@ func newLogger(w io.Writer, level zapcore.Level) *zap.Logger {
 	return zap.New(core, zap.AddCaller())
 }
 
+// untilInterrupted returns a log that falls silent when a signal has told the command to
+// end: that a call under way fails then is nobody's trouble.
+func (env *Env) untilInterrupted(lg *zap.Logger) *zap.Logger {
+	enabled := lg.Core().Enabled
+	return lg.WithOptions(zap.IncreaseLevel(zap.LevelEnablerFunc(func(l zapcore.Level) bool {
+		return enabled(l) && !env.interrupted.Load()
+	})))
+}
+
 // logFatal writes a line of level fatal and returns: how the process ends is
 // decided in one place, which is not the logger.
 func logFatal(lg *zap.Logger, msg string, fields ...zap.Field) {

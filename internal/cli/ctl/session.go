@@ -91,7 +91,7 @@ func (env *Env) prepare(ctx context.Context, known ...string) (*session, error) 
 		return nil, cli.Exit(cli.ExitBadArgs, err)
 	}
 	s.cfg = *cfg
-	s.cfg.Logger = lg.Named("etcd-client")
+	s.cfg.Logger = env.untilInterrupted(lg).Named("etcd-client")
 	return s, nil
 }
 
