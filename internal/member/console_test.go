@@ -15,27 +15,31 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
+// startSecure starts a member with a console that asks clients for certificates of an
+// authority of its own. Its settings name the authority and a pair that is good for clients, too.
+func startSecure(t *testing.T) (*Member, config.Certificates) {
+	t.Helper()
+	a, err := testkit.NewAuthority(t.TempDir(), "ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := a.Issue("server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := testConfig(t)
+	cfg.Console = true
+	cfg.ListenClientURLs = []url.URL{{Scheme: "https", Host: "127.0.0.1:0"}}
+	cfg.ClientTLS = config.Certificates{CertFile: pair.Cert, KeyFile: pair.Key, TrustedCAFile: a.File, ClientCertAuth: true}
+	return startMember(t, cfg), cfg.ClientTLS
+}
+
 // TestOtherMembersAreAskedWithTLS connects as the console does to members that serve
 // clients with TLS: its own kind, and one whose authority it does not know.
 func TestOtherMembersAreAskedWithTLS(t *testing.T) {
-	secure := func() (*Member, url.URL) {
-		a, err := testkit.NewAuthority(t.TempDir(), "ca")
-		if err != nil {
-			t.Fatal(err)
-		}
-		pair, err := a.Issue("server")
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := testConfig(t)
-		cfg.Console = true
-		cfg.ListenClientURLs = []url.URL{{Scheme: "https", Host: "127.0.0.1:0"}}
-		cfg.ClientTLS = config.Certificates{CertFile: pair.Cert, KeyFile: pair.Key, TrustedCAFile: a.File, ClientCertAuth: true}
-		m := startMember(t, cfg)
-		return m, url.URL{Scheme: "https", Host: m.clientAddr()}
-	}
-	m, at := secure()
-	_, stranger := secure()
+	m, _ := startSecure(t)
+	other, _ := startSecure(t)
+	at, stranger := url.URL{Scheme: "https", Host: m.clientAddr()}, url.URL{Scheme: "https", Host: other.clientAddr()}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	conn, err := grpc.NewClient("passthrough:///"+at.Host, grpc.WithTransportCredentials(insecure.NewCredentials()),

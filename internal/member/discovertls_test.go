@@ -3,7 +3,6 @@ package member
 import (
 	"context"
 	"errors"
-	"net/url"
 	"testing"
 	"time"
 
@@ -19,18 +18,7 @@ import (
 // TestMembersFindEachOtherSecurely founds a cluster through a service with TLS that knows
 // its callers by their certificates; who has none, or trusts another authority, does not get through.
 func TestMembersFindEachOtherSecurely(t *testing.T) {
-	a, err := testkit.NewAuthority(t.TempDir(), "ca")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := a.Issue("server")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := testConfig(t)
-	cfg.ListenClientURLs = []url.URL{{Scheme: "https", Host: "127.0.0.1:0"}}
-	cfg.ClientTLS = config.Certificates{CertFile: pair.Cert, KeyFile: pair.Key, TrustedCAFile: a.File, ClientCertAuth: true}
-	at := startMember(t, cfg)
+	at, files := startSecure(t)
 	secure, err := at.sides.clients.Client("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +34,7 @@ func TestMembersFindEachOtherSecurely(t *testing.T) {
 
 	service := discoverySettings("https://"+at.clientAddr(), "tok")
 	service.InsecureTransport = false
-	service.CAFile, service.CertFile, service.KeyFile = a.File, pair.Cert, pair.Key
+	service.CAFile, service.CertFile, service.KeyFile = files.TrustedCAFile, files.CertFile, files.KeyFile
 	g := &group{t: t, configs: make(map[string]Config), members: make(map[string]*Member)}
 	for _, name := range []string{"a", "b"} {
 		cfg := g.config(name)
