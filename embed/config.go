@@ -10,28 +10,6 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Values of fields of Config.
-const (
-	DefaultName            = "default"
-	ClusterStateFlagNew    = "new"
-	ClusterStateFlagExists = "existing"
-	// ClusterStateFlagExisting is ClusterStateFlagExists by the name that etcd gives it.
-	ClusterStateFlagExisting = ClusterStateFlagExists
-
-	CompactorModePeriodic = "periodic"
-	CompactorModeRevision = "revision"
-
-	DefaultListenPeerURLs           = "http://localhost:2380"
-	DefaultListenClientURLs         = "http://localhost:2379"
-	DefaultInitialAdvertisePeerURLs = "http://localhost:2380"
-	DefaultAdvertiseClientURLs      = "http://localhost:2379"
-
-	DefaultLogOutput = "default"
-	JournalLogOutput = "systemd/journal"
-	StdErrLogOutput  = "stderr"
-	StdOutLogOutput  = "stdout"
-)
-
 // Config is the settings of an embedded member. Each field is the flag of etcd that it is called like, and has its
 // default from NewConfig; docs/configuration.md tells what they do. What has no field is in Settings.
 type Config struct {
@@ -87,7 +65,11 @@ type Config struct {
 	GRPCKeepAliveMinTime  time.Duration
 	GRPCKeepAliveInterval time.Duration
 	GRPCKeepAliveTimeout  time.Duration
-	SocketOpts            transport.SocketOpts
+	// GRPCAdditionalServerOptions are added to how gRPC is served on the client ports. Interceptors are chained behind
+	// the member's own (grpc.ChainUnaryInterceptor); credentials and codecs remain the member's.
+	GRPCAdditionalServerOptions []grpc.ServerOption
+
+	SocketOpts transport.SocketOpts
 
 	// CORS and HostWhitelist are sets; "*" in one stands for all.
 	CORS          map[string]struct{}
@@ -150,21 +132,3 @@ func NewZapLoggerBuilder(log *zap.Logger) func(*Config) error {
 		return nil
 	}
 }
-
-// GetLogger is the log that a ZapLoggerBuilder has given, nil before.
-func (c *Config) GetLogger() *zap.Logger { return c.logger }
-
-// InitialClusterFromName is the initial cluster of a member alone.
-func (c *Config) InitialClusterFromName(name string) string {
-	if name == "" {
-		name = DefaultName
-	}
-	text := ""
-	for _, u := range c.AdvertisePeerUrls {
-		text += "," + name + "=" + u.String()
-	}
-	return text[min(1, len(text)):]
-}
-
-// IsNewCluster tells whether the cluster is to be made.
-func (c *Config) IsNewCluster() bool { return c.ClusterState == ClusterStateFlagNew }

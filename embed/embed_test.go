@@ -64,6 +64,17 @@ func start(t *testing.T, c *Config) *Etcd {
 	return e
 }
 
+// dial is a client of a member's port.
+func dial(t *testing.T, e *Etcd) *clientv3.Client {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.Clients[0].Addr().String()}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
 func await(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
@@ -109,7 +120,7 @@ func TestEveryFieldIsASetting(t *testing.T) {
 			case known:
 			case sub.Name == "SocketOpts":
 				check(v.Field(i), name+sub.Name+".")
-			case !slices.Contains([]string{"ClientTLSInfo", "PeerTLSInfo", "UserHandlers", "ServiceRegister", "ZapLoggerBuilder", "Settings"}, sub.Name):
+			case !slices.Contains([]string{"ClientTLSInfo", "PeerTLSInfo", "UserHandlers", "ServiceRegister", "GRPCAdditionalServerOptions", "ZapLoggerBuilder", "Settings"}, sub.Name):
 				t.Errorf("the field %s%s is no setting (%s)", name, sub.Name, at)
 			}
 		}
@@ -225,11 +236,7 @@ func TestOneMember(t *testing.T) {
 		t.Errorf("its configuration is %+v", c)
 	}
 	ctx, addr := limited(t), e.Clients[0].Addr().String()
-	outside, err := clientv3.New(clientv3.Config{Endpoints: []string{addr}, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer outside.Close()
+	outside := dial(t, e)
 	inside, err := e.Client()
 	if err != nil {
 		t.Fatal(err)
@@ -311,6 +318,14 @@ var ownService = grpc.ServiceDesc{ServiceName: "own.Service", HandlerType: (*any
 
 // TestThreeMembers: each start returns before there is a majority, and all become ready.
 func TestThreeMembers(t *testing.T) {
+	for _, e := range threeMembers(t) {
+		await(t, "a member to be ready", e.Server.ReadyNotify())
+	}
+}
+
+// threeMembers are members of a cluster that need not be ready yet.
+func threeMembers(t *testing.T) []*Etcd {
+	t.Helper()
 	var configs []*Config
 	var cluster []string
 	for _, name := range []string{"a", "b", "c"} {
@@ -330,9 +345,7 @@ func TestThreeMembers(t *testing.T) {
 			}
 		}
 	}
-	for _, e := range members {
-		await(t, "a member to be ready", e.Server.ReadyNotify())
-	}
+	return members
 }
 
 // TestStopWhileStarting: a member that waits for others can be stopped.

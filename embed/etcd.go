@@ -10,7 +10,6 @@ import (
 	"bowline/internal/config"
 	"bowline/internal/member"
 
-	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -29,32 +28,6 @@ type Etcd struct {
 	once     sync.Once // of Close
 }
 
-// Server is the member itself.
-type Server struct {
-	member *member.Member
-	ready  chan struct{}
-	stop   context.CancelFunc
-	ended  chan struct{}
-}
-
-// ReadyNotify is closed when the member serves clients: it knows a leader, and is known to the others.
-func (s *Server) ReadyNotify() <-chan struct{} { return s.ready }
-
-// StopNotify is closed when the member has ended, of itself or not.
-func (s *Server) StopNotify() <-chan struct{} { return s.ended }
-
-// Stop ends the member and waits for its end. It may be called more than once, and while the member is starting.
-func (s *Server) Stop() {
-	s.stop()
-	<-s.ended
-}
-
-// HardStop is Stop: a member always ends in order.
-func (s *Server) HardStop() { s.Stop() }
-
-// ID is the member's ID.
-func (s *Server) ID() types.ID { return types.ID(s.member.ID()) }
-
 // StartEtcd starts a member and returns when its directory and its ports are its own; Server.ReadyNotify tells when it
 // serves clients, which needs a majority of the cluster. What can be told at once is an error: settings that do not go
 // together, a port in use, a directory that is another's. cfg is not changed, but for what its ZapLoggerBuilder does.
@@ -67,7 +40,7 @@ func StartEtcd(cfg *Config) (*Etcd, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	e.Server = &Server{ready: make(chan struct{}), stop: cancel, ended: make(chan struct{})}
+	e.Server = &Server{ready: make(chan struct{}), stop: cancel, stopping: ctx.Done(), ended: make(chan struct{})}
 	begun, failed := make(chan struct{}), make(chan error, 1)
 	inner.Begun = func(m *member.Member) {
 		e.Server.member = m
@@ -106,7 +79,7 @@ func (e *Etcd) prepare(cfg *Config) (member.Config, error) {
 		return member.Config{}, errors.Join(err, e.closeLog.Close())
 	}
 	inner.Services, inner.Handlers = cfg.ServiceRegister, cfg.UserHandlers
-	inner.LogLevel = level
+	inner.GRPCOptions, inner.LogLevel = cfg.GRPCAdditionalServerOptions, level
 	return inner, nil
 }
 
@@ -143,6 +116,7 @@ func (goOn) OnWrite(*zapcore.CheckedEntry, []zapcore.Field) {}
 // run is the member's life.
 func (e *Etcd) run(ctx context.Context, inner member.Config, begun <-chan struct{}, failed chan<- error) {
 	defer close(e.Server.ended)
+	defer e.Server.stop()
 	m, err := member.Start(ctx, inner)
 	if err != nil {
 		select {
@@ -158,6 +132,7 @@ func (e *Etcd) run(ctx context.Context, inner member.Config, begun <-chan struct
 	case <-ctx.Done():
 	case err := <-m.Failed():
 		e.report(ctx, err)
+		e.Server.stop()
 	}
 	if err := m.Stop(); err != nil {
 		e.report(ctx, err)

@@ -1,6 +1,7 @@
 package embed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"bowline/internal/config"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"google.golang.org/grpc"
 )
 
 // NewConfig is the defaults.
@@ -65,6 +67,7 @@ func (c *Config) Validate() error {
 // Errors of Validate that programs look for.
 var (
 	ErrUnsetAdvertiseClientURLsFlag = errors.New("--advertise-client-urls is required when --listen-client-urls is set explicitly")
+	ErrLogRotationInvalidLogOutput  = errors.New("--log-outputs requires a single file path when --log-rotate-config-json is defined")
 	ErrConflictBootstrapFlags       = errors.New("multiple discovery or bootstrap flags are set. " +
 		"Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"")
 )
@@ -76,12 +79,15 @@ func (c *Config) settings() (*config.Config, []config.Line, error) {
 			return nil, nil, fmt.Errorf("embed: %s: %w", name, err)
 		}
 	}
+	if err := checkOptions(c.GRPCAdditionalServerOptions); err != nil {
+		return nil, nil, err
+	}
 	args, err := c.flags()
 	if err != nil {
 		return nil, nil, err
 	}
 	settings, lines, err := config.Parse(args, nil)
-	for _, known := range []error{ErrUnsetAdvertiseClientURLsFlag, ErrConflictBootstrapFlags} {
+	for _, known := range []error{ErrUnsetAdvertiseClientURLsFlag, ErrConflictBootstrapFlags, ErrLogRotationInvalidLogOutput} {
 		if err != nil && err.Error() == known.Error() {
 			err = known
 		}
@@ -138,5 +144,22 @@ func onlyFiles(i *transport.TLSInfo) error {
 			return fmt.Errorf("%s is not supported: see the fields of Config, and AllowedCNs and AllowedHostnames", name)
 		}
 	}
+	return nil
+}
+
+// checkOptions refuses options that the member's own leave no room for: gRPC panics about them.
+func checkOptions(options []grpc.ServerOption) (err error) {
+	if len(options) == 0 {
+		return nil
+	}
+	defer func() {
+		if wrong := recover(); wrong != nil {
+			err = fmt.Errorf("embed: GRPCAdditionalServerOptions: %v (interceptors are chained: grpc.ChainUnaryInterceptor, grpc.ChainStreamInterceptor)", wrong)
+		}
+	}()
+	grpc.NewServer(append(slices.Clone(options),
+		grpc.UnaryInterceptor(func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) { return nil, nil }),
+		grpc.StreamInterceptor(func(any, grpc.ServerStream, *grpc.StreamServerInfo, grpc.StreamHandler) error { return nil }),
+	)...).Stop()
 	return nil
 }

@@ -1,7 +1,5 @@
 package config
 
-import "slices"
-
 // Names lists the flags of all settings, by groups as in the help text.
 func Names() []string {
 	var names []string
@@ -28,7 +26,7 @@ func FileTexts(path string) (map[string]string, []Line, error) {
 func (p *parser) texts() map[string]string {
 	all := make(map[string]string, len(p.rows))
 	for i := range p.rows {
-		if row := &p.rows[i]; row.group != groupIgnored && !slices.Contains([]string{"config-file", "version"}, row.name) {
+		if row := &p.rows[i]; row.settable() {
 			all[row.name] = row.to(&p.draft).String()
 		}
 	}

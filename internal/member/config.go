@@ -143,12 +143,13 @@ type Config struct {
 	Console bool
 	// LockMemory keeps the process's memory from being paged out.
 	LockMemory bool
-	// Begun, Services and Handlers are for programs that have a member in them; each may be nil. Begun is called once,
-	// when the member's directory and ports are its own and it looks for the others; Services adds services of gRPC,
-	// and Handlers serves paths of HTTP, on the client ports.
-	Begun    func(*Member)
-	Services func(*grpc.Server)
-	Handlers map[string]http.Handler
+	// Begun, Services, GRPCOptions and Handlers are for programs that have a member in them; each may be nil. Begun is
+	// called once, when the member's directory and ports are its own and it looks for the others; Services adds services
+	// of gRPC, and Handlers serves paths of HTTP, on the client ports; GRPCOptions add to how gRPC is served there.
+	Begun       func(*Member)
+	Services    func(*grpc.Server)
+	GRPCOptions []grpc.ServerOption
+	Handlers    map[string]http.Handler
 	// WithoutSync never waits for the disk: a crash loses what was acknowledged.
 	WithoutSync bool
 	// FS is the file system of the data directory; nil means the operating

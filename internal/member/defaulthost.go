@@ -14,7 +14,7 @@ import (
 // UseDefaultHost puts the address of the default route where a URL to advertise
 // was left alone although all addresses are listened on.
 func UseDefaultHost(c *config.Config, log *zap.Logger) {
-	host, err := defaultRouteHost()
+	host, err := DefaultHost()
 	if err != nil || host == "" {
 		return
 	}
@@ -23,9 +23,9 @@ func UseDefaultHost(c *config.Config, log *zap.Logger) {
 	}
 }
 
-// defaultRouteHost is the first address of the interface that the kernel's default
+// DefaultHost is the first address of the interface that the kernel's default
 // route uses, "" if there is none.
-func defaultRouteHost() (string, error) {
+func DefaultHost() (string, error) {
 	f, err := os.Open("/proc/net/route")
 	if err != nil {
 		return "", err

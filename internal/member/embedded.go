@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 
+	"bowline/internal/server"
+
 	"google.golang.org/grpc"
 )
 
@@ -38,3 +40,6 @@ func addHandlers(mux *http.ServeMux, handlers map[string]http.Handler) (err erro
 	}
 	return nil
 }
+
+// Requests are what a program that has the member in it may ask without a client: who asks is not looked at.
+func (m *Member) Requests() *server.Server { return m.server }

@@ -81,7 +81,7 @@ func (m *Member) serveEarly() {
 		ElectionTimeout:  m.cfg.electionTimeout(),
 		KeepAliveMinTime: m.cfg.KeepAliveMinTime, KeepAliveInterval: m.cfg.KeepAliveInterval, KeepAliveTimeout: m.cfg.KeepAliveTimeout,
 		RevokeWatches: m.cfg.RevokeWatches, Costs: m.costs, Audit: m.audit,
-		Register: m.cfg.Services, SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
+		Register: m.cfg.Services, Options: m.cfg.GRPCOptions, SlowRequest: m.cfg.SlowRequest, SlowApply: m.cfg.SlowApply, Logger: m.log,
 	}))
 	registry := m.newRegistry(m.api, m.calls)
 	m.shown, m.registry = metricsHandler(registry), registry

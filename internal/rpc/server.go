@@ -46,6 +46,9 @@ type Config struct {
 	// Register adds services that are not the member's own. Their calls are for whoever makes them: what they may is
 	// for the services to say. It may be nil.
 	Register func(*grpc.Server)
+	// Options are a program's own. Credentials, codec and interceptors remain the member's: the program's interceptors
+	// are chained behind it. A second UnaryInterceptor or StreamInterceptor panics, as gRPC has it.
+	Options []grpc.ServerOption
 	// SlowRequest is from when a unary call, SlowApply from when the work of a read
 	// is worth a warning.
 	SlowRequest, SlowApply time.Duration
@@ -87,15 +90,11 @@ func New(c Config) *Service {
 	}
 	m := &member{Config: c}
 	opts := []grpc.ServerOption{
-		grpc.Creds(shaken{}),
-		grpc.ForceServerCodecV2(codec{&c.Metrics.receivedBytes, &c.Metrics.sentBytes}),
 		grpc.MaxRecvMsgSize(c.MaxRequestBytes + MessageOverhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
-		grpc.UnaryInterceptor(m.unary),
-		grpc.StreamInterceptor(m.stream),
 		grpc.NumStreamWorkers(streamWorkers),
 	}
 	if c.KeepAliveMinTime > 0 {
@@ -107,6 +106,13 @@ func New(c Config) *Service {
 	if c.Calls != nil {
 		opts = append(opts, grpc.StatsHandler(c.Calls))
 	}
+	opts = append(opts, c.Options...)
+	opts = append(opts,
+		grpc.Creds(shaken{}),
+		grpc.ForceServerCodecV2(codec{&c.Metrics.receivedBytes, &c.Metrics.sentBytes}),
+		grpc.UnaryInterceptor(m.unary),
+		grpc.StreamInterceptor(m.stream),
+	)
 	s := &Service{Server: grpc.NewServer(opts...), health: health.NewServer(), unary: &m.calls}
 	s.RegisterService(kvDesc(), c.Server)
 	s.RegisterService(watchDesc(), m)
