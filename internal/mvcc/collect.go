@@ -13,10 +13,13 @@ import (
 // collector turns matching records into the key-values of a range answer:
 // filtered, sorted and cut as the request asks.
 type collector struct {
-	req      *pb.RangeRequest
-	answer   *wire.Answer
-	filters  bool
-	sorts    bool
+	req     *pb.RangeRequest
+	answer  *wire.Answer
+	filters bool
+	sorts   bool
+	// cutFirst tells that the limit is applied to the keys as they come, and what is
+	// found then is sorted: so does etcd where a target of sorting has no order.
+	cutFirst bool
 	sent     int64
 	more     bool
 	toSort   []wire.KeyValue
@@ -33,12 +36,18 @@ func newCollector(req *pb.RangeRequest, a *wire.Answer) *collector {
 	// means ascending.
 	byKey := req.SortTarget == pb.RangeRequest_KEY
 	c.sorts = req.SortOrder == pb.RangeRequest_DESCEND || !byKey
+	c.cutFirst = c.sorts && req.SortOrder == pb.RangeRequest_NONE && req.Limit > 0 && !c.filters
 	return c
 }
 
 // enough tells that the walk may stop: what follows changes neither the answer
-// nor its count. With filters or sorting the whole range is evaluated.
-func (c *collector) enough() bool { return c.more && !c.filters && !c.sorts }
+// nor its count. With filters or an order the whole range is evaluated.
+func (c *collector) enough() bool {
+	if c.cutFirst {
+		return int64(len(c.toSort)) > c.req.Limit
+	}
+	return c.more && !c.filters && !c.sorts
+}
 
 // add considers one live record, an encoded KeyValue that stays valid only
 // during the call.
@@ -106,7 +115,8 @@ func (c *collector) finish() error {
 		order[i] = i
 	}
 	less := c.compare()
-	slices.SortStableFunc(order, func(i, j int) int {
+	// etcd's sort is not stable either, and this one leaves equals in the same order.
+	slices.SortFunc(order, func(i, j int) int {
 		if c.req.SortOrder == pb.RangeRequest_DESCEND {
 			i, j = j, i
 		}

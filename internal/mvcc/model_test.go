@@ -77,7 +77,7 @@ func (m *model) apply(req *pb.InternalRaftRequest) (proto.Message, error) {
 		return w.deleteRange(req.DeleteRange), nil
 	case req.Txn != nil:
 		path := w.choose(req.Txn)
-		if err := w.check(path, maps.Clone(m.live)); err != nil {
+		if err := w.check(path); err != nil {
 			return nil, err
 		}
 		return w.run(path), nil
@@ -276,9 +276,16 @@ func operatorIs(r pb.Compare_CompareResult, order int) bool {
 }
 
 // check refuses a path that would fail half-way. What a put needs must be there
-// before the transaction, and not be deleted before its turn comes; state is what
-// is left.
-func (w *modelWrite) check(p *modelPath, state map[string]*modelVersion) error {
+// before the transaction, and then not be deleted before its turn comes.
+func (w *modelWrite) check(p *modelPath) error {
+	if err := w.checkOps(p, maps.Clone(w.live), false); err != nil {
+		return err
+	}
+	return w.checkOps(p, maps.Clone(w.live), true)
+}
+
+// checkOps checks with state, from which deletions take if gone is set.
+func (w *modelWrite) checkOps(p *modelPath, state map[string]*modelVersion, gone bool) error {
 	for i, op := range p.ops {
 		if r := op.GetRequestRange(); r != nil && r.Revision != 0 {
 			if r.Revision > w.current {
@@ -289,14 +296,11 @@ func (w *modelWrite) check(p *modelPath, state map[string]*modelVersion) error {
 			}
 		}
 		if r := op.GetRequestPut(); r != nil {
-			if err := w.checkPut(r, w.live); err != nil {
-				return err
-			}
 			if err := w.checkPut(r, state); err != nil {
 				return err
 			}
 		}
-		if r := op.GetRequestDeleteRange(); r != nil {
+		if r := op.GetRequestDeleteRange(); r != nil && gone {
 			for k := range state {
 				if means(k, r.Key, r.RangeEnd) {
 					delete(state, k)
@@ -304,7 +308,7 @@ func (w *modelWrite) check(p *modelPath, state map[string]*modelVersion) error {
 			}
 		}
 		if op.GetRequestTxn() != nil {
-			if err := w.check(p.nested[i], state); err != nil {
+			if err := w.checkOps(p.nested[i], state, gone); err != nil {
 				return err
 			}
 		}
@@ -368,7 +372,7 @@ func (m *model) get(r *pb.RangeRequest) (*pb.RangeResponse, error) {
 func (m *model) readTxn(txn *pb.TxnRequest) (proto.Message, error) {
 	w := &modelWrite{model: m, main: m.current + 1}
 	path := w.choose(txn)
-	if err := w.check(path, m.live); err != nil {
+	if err := w.check(path); err != nil {
 		return nil, err
 	}
 	return w.run(path), nil
@@ -389,7 +393,14 @@ func rangeOf(state map[string]*modelVersion, r *pb.RangeRequest) *pb.RangeRespon
 			kvs = append(kvs, v.kv)
 		}
 	}
-	slices.SortStableFunc(kvs, func(a, b *mvccpb.KeyValue) int {
+	// Without an order the limit comes first, and one more is sorted; without
+	// filters only.
+	filtered := r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0
+	limited := r.Limit > 0 && int64(len(kvs)) > r.Limit
+	if r.SortOrder == pb.RangeRequest_NONE && limited && !filtered {
+		kvs = kvs[:r.Limit+1]
+	}
+	slices.SortFunc(kvs, func(a, b *mvccpb.KeyValue) int {
 		if r.SortOrder == pb.RangeRequest_DESCEND {
 			a, b = b, a
 		}
@@ -405,7 +416,7 @@ func rangeOf(state map[string]*modelVersion, r *pb.RangeRequest) *pb.RangeRespon
 		}
 		return bytes.Compare(a.Key, b.Key)
 	})
-	if r.Limit > 0 && int64(len(kvs)) > r.Limit {
+	if limited {
 		kvs, resp.More = kvs[:r.Limit], true
 	}
 	for _, kv := range kvs {

@@ -267,16 +267,16 @@ func compareOne(c *pb.Compare, record []byte) (bool, error) {
 
 // check refuses a chosen branch that could fail half-way: what a put or a range
 // asks for must hold before the transaction changes anything.
+// What is asked of the state before comes first, as in etcd, whatever the
+// transaction deletes itself.
 func (t txnReader) check(c *chosen) error {
-	var gone *Spans
-	if c.keepsOld() {
-		gone = new(Spans)
+	if err := t.checkOps(c, nil); err != nil || !c.keepsOld() {
+		return err
 	}
-	return t.checkOps(c, gone)
+	return t.checkOps(c, new(Spans))
 }
 
-// checkOps checks operations in order. gone collects what they delete, if that
-// matters.
+// checkOps checks operations in order. gone, if not nil, collects what they delete.
 func (t txnReader) checkOps(c *chosen, gone *Spans) error {
 	for i, op := range c.ops {
 		var err error
@@ -340,7 +340,7 @@ func (t txnReader) checkPut(req *pb.PutRequest, gone *Spans) error {
 		return nil
 	}
 	_, ok, err := t.get(req.Key)
-	if err == nil && (!ok || gone.Covers(req.Key)) {
+	if err == nil && (!ok || gone != nil && gone.Covers(req.Key)) {
 		return ErrKeyNotFound
 	}
 	return err

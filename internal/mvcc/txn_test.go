@@ -16,6 +16,7 @@ func TestTxnThatDeletesWhatItsPutNeeds(t *testing.T) {
 	nested := func(ops ...*pb.RequestOp) *pb.RequestOp {
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{Success: ops}}}
 	}
+	future := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("k"), Revision: 99}}}
 	for _, c := range []struct {
 		name string
 		ops  []*pb.RequestOp
@@ -25,6 +26,7 @@ func TestTxnThatDeletesWhatItsPutNeeds(t *testing.T) {
 		{"deleted in a nested transaction", []*pb.RequestOp{nested(opDelete("k", "")), keep("k")}, ErrKeyNotFound},
 		{"put in a nested transaction", []*pb.RequestOp{opDelete("a", "\x00"), nested(keep("k"))}, ErrKeyNotFound},
 		{"deleted after", []*pb.RequestOp{keep("k"), opDelete("a", "\x00")}, nil},
+		{"deleted before, and a range that cannot be", []*pb.RequestOp{opDelete("a", "\x00"), keep("k"), future}, ErrFutureRevision},
 		{"another key deleted", []*pb.RequestOp{opDelete("l", "\x00"), keep("k")}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
