@@ -121,6 +121,7 @@ func (s *Stream) compacted(w *watcher) {
 		return
 	}
 	s.removeLocked(w)
+	s.rememberEndedLocked(w.id)
 	_, revision := h.history.Revisions()
 	s.response = Response{events: s.response.events, WatchID: w.id, Canceled: true, CompactRevision: revision}
 }

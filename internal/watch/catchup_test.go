@@ -100,6 +100,25 @@ func TestStretchesAreShared(t *testing.T) {
 	}
 }
 
+// TestCompactedWatchKeepsItsID until it is canceled by the client, too.
+func TestCompactedWatchKeepsItsID(t *testing.T) {
+	w := newWorld(t, Config{})
+	for i := range 8 {
+		w.put("a", fmt.Sprint(i)) // revisions 2..9
+	}
+	w.history.compact(5)
+	again := one("b").withID(7)
+	s := w.watch(one("a").from(4).withID(7))
+	w.expect(s, "id=7 rev=9 created", "id=7 rev=0 canceled compact=5")
+	w.create(s, again)
+	w.expect(s, `id=-1 rev=9 created canceled reason="mvcc: duplicate watch ID provided on the WatchStream"`)
+	must(t, s.Cancel(t.Context(), 7))
+	must(t, s.Cancel(t.Context(), 7)) // unknown by now: no answer
+	w.expect(s, "id=7 rev=9 canceled")
+	w.create(s, again)
+	w.expect(s, "id=7 rev=9 created")
+}
+
 func TestCompactedWhileBehind(t *testing.T) {
 	w := newWorld(t, Config{Window: 1})
 	s := w.watch(one("a"), one("b"))
@@ -110,7 +129,6 @@ func TestCompactedWhileBehind(t *testing.T) {
 	w.dispatch()
 	w.history.compact(1500)
 	w.expectInAnyOrder(s, "id=0 rev=0 canceled compact=1500", "id=1 rev=0 canceled compact=1500")
-	must(t, s.Cancel(t.Context(), 0))
 	w.put("a", "x")
 	w.expect(s)
 	if st := w.hub.Stats(); st.Watchers != 0 || st.Slow != 0 {

@@ -33,6 +33,8 @@ type client struct {
 	watches map[int64]*observer
 	asked   []CreateRequest
 	ended   []*observer
+	// kept are watches that a compaction has ended and the client has not canceled.
+	kept map[int64]bool
 }
 
 // take checks m against the guarantees.
@@ -59,6 +61,10 @@ func (c *client) take(h *fakeHistory, m *etcdserverpb.WatchResponse) error {
 		return nil
 	}
 	o := c.watches[m.WatchId]
+	if o == nil && m.Canceled && c.kept[m.WatchId] {
+		delete(c.kept, m.WatchId)
+		return nil
+	}
 	if o == nil {
 		return fmt.Errorf("response for watch %d, which is not there", m.WatchId)
 	}
@@ -68,6 +74,12 @@ func (c *client) take(h *fakeHistory, m *etcdserverpb.WatchResponse) error {
 			return fmt.Errorf("canceled at position %d: %s", o.position, describe(m))
 		}
 		delete(c.watches, m.WatchId)
+		if m.CompactRevision != 0 {
+			if c.kept == nil {
+				c.kept = make(map[int64]bool)
+			}
+			c.kept[m.WatchId] = true
+		}
 		o.canceled = true
 		c.ended = append(c.ended, o)
 		return nil

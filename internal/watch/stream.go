@@ -51,6 +51,7 @@ type Stream struct {
 	mu         sync.Mutex // protects the following fields
 	closed     bool
 	watchers   map[int64]*watcher
+	ended      map[int64]struct{}
 	nextID     int64 // the next ID to try for a watch that has none
 	control    []Response
 	ready      line // those for whom events wait, those who wait longest first
@@ -168,7 +169,7 @@ func (s *Stream) Create(ctx context.Context, req CreateRequest) error {
 		s.refuseLocked(mvcc.ErrCompacted.Error())
 	case w.end != "" && w.end != endless && w.end <= w.key:
 		s.refuseLocked(reasonEmptyRange)
-	case w.id != 0 && s.watchers[w.id] != nil:
+	case w.id != 0 && s.inUseLocked(w.id):
 		s.refuseLocked(reasonDuplicateID)
 	case len(s.watchers) >= h.config.MaxWatchersPerStream:
 		s.refuseLocked(reasonManyOnStream)
@@ -185,7 +186,7 @@ func (s *Stream) Create(ctx context.Context, req CreateRequest) error {
 func (s *Stream) addLocked(w *watcher) {
 	h := s.hub
 	if w.id == 0 {
-		for s.watchers[s.nextID] != nil {
+		for s.inUseLocked(s.nextID) {
 			s.nextID++
 		}
 		w.id = s.nextID
@@ -199,6 +200,7 @@ func (s *Stream) addLocked(w *watcher) {
 	s.answerLocked(Response{WatchID: w.id, Revision: current, Created: true})
 	if w.next > 0 && w.next < compacted {
 		h.watchers.Add(-1)
+		s.rememberEndedLocked(w.id)
 		s.control = append(s.control, Response{WatchID: w.id, Canceled: true, CompactRevision: compacted})
 		return
 	}
@@ -236,12 +238,14 @@ func (s *Stream) Cancel(ctx context.Context, id int64) error {
 	defer h.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := s.watchers[id]
-	if w == nil {
+	if w := s.watchers[id]; w != nil {
+		s.removeLocked(w)
+	} else if s.inUseLocked(id) {
+		delete(s.ended, id)
+	} else {
 		s.release()
 		return nil
 	}
-	s.removeLocked(w)
 	current, _ := h.history.Revisions()
 	s.answerLocked(Response{WatchID: id, Revision: current, Canceled: true})
 	return nil
