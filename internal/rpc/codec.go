@@ -89,18 +89,11 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		case *pb.RangeRequest:
 			return wire.DecodeRange(m.raw, r)
 		}
-		return decode(m.raw, m.msg)
+		return proto.Unmarshal(m.raw, m.msg)
 	case proto.Message:
 		b := data.MaterializeToBuffer(mem.DefaultBufferPool())
 		defer b.Free()
-		return decode(b.ReadOnlyData(), m)
+		return proto.Unmarshal(b.ReadOnlyData(), m) // as it is: gRPC tells the client
 	}
 	return fmt.Errorf("rpc: cannot decode into %T", v)
-}
-
-func decode(b []byte, m proto.Message) error {
-	if err := proto.Unmarshal(b, m); err != nil {
-		return fmt.Errorf("rpc: decode %T: %w", m, err)
-	}
-	return nil
 }

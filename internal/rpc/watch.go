@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 // watchServer is what the Watch service asks of the member.
@@ -151,5 +152,5 @@ func decodeWatch(r *watch.Response, h wire.Header) (*pb.WatchResponse, error) {
 		raw = append(raw, part...)
 	}
 	resp := new(pb.WatchResponse)
-	return resp, decode(raw, resp)
+	return resp, proto.Unmarshal(raw, resp)
 }
