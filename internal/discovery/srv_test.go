@@ -6,70 +6,24 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/net/dns/dnsmessage"
+	"bowline/internal/testkit"
 )
 
-// zone is what a name server knows, by names without the last dot.
-type zone struct {
-	services map[string][]net.SRV
-	hosts    map[string][4]byte
-}
-
-// resolver asks a name server on this machine, over the network.
-func (z zone) resolver(t *testing.T) *net.Resolver {
+// resolverOf asks a name server on this machine, over the network.
+func resolverOf(t *testing.T, services map[string][]net.SRV, hosts map[string][4]byte) *net.Resolver {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	names, err := testkit.NewNames()
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buf := make([]byte, 2048)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if answer, err := z.answer(buf[:n]); err == nil {
-				_, _ = conn.WriteTo(answer, from)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		conn.Close()
-		<-done
-	})
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
-}
-
-func (z zone) answer(question []byte) ([]byte, error) {
-	var m dnsmessage.Message
-	if err := m.Unpack(question); err != nil {
-		return nil, err
+	t.Cleanup(names.Close)
+	for name, records := range services {
+		names.Service(name, records...)
 	}
-	m.Response, m.Authoritative, m.RecursionAvailable, m.Additionals = true, true, true, nil
-	q := m.Questions[0]
-	name := strings.TrimSuffix(q.Name.String(), ".")
-	host, isHost := z.hosts[name]
-	records, isService := z.services[name]
-	if !isHost && !isService {
-		m.RCode = dnsmessage.RCodeNameError
+	for name, address := range hosts {
+		names.Host(name, address)
 	}
-	add := func(body dnsmessage.ResourceBody) {
-		m.Answers = append(m.Answers, dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 1}, Body: body})
-	}
-	if isHost && q.Type == dnsmessage.TypeA {
-		add(&dnsmessage.AResource{A: host})
-	}
-	if q.Type == dnsmessage.TypeSRV {
-		for i, r := range records {
-			add(&dnsmessage.SRVResource{Priority: uint16(i), Weight: 1, Port: r.Port, Target: dnsmessage.MustNewName(r.Target + ".")})
-		}
-	}
-	return m.Pack()
+	return names.Resolver()
 }
 
 func TestSRV(t *testing.T) {
@@ -108,7 +62,7 @@ func TestSRV(t *testing.T) {
 			err: "are too many"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			var r Resolver = zone{c.services, hosts}.resolver(t)
+			var r Resolver = resolverOf(t, c.services, hosts)
 			if c.what == "too many" {
 				r = crowded{r}
 			}

@@ -48,8 +48,9 @@ func NewLogger(level zapcore.Level) (*zap.Logger, error) {
 type Lookup struct {
 	// Domain holds the records, and Service is added to the names of their services.
 	Domain, Service string
-	// Insecure takes the records as they are. Otherwise endpoints must show certificates of
-	// the authority in CAFile for the domain.
+	// Insecure takes the records as they are. Otherwise those are left whose endpoints have TLS and take connections.
+	// Who they are is not looked at, as in etcd, although CAFile must be readable if it is said: that is for whoever
+	// speaks TLS with them.
 	Insecure bool
 	CAFile   string
 }

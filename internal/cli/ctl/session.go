@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
@@ -91,8 +92,18 @@ func (env *Env) prepare(ctx context.Context, known ...string) (*session, error) 
 		return nil, cli.Exit(cli.ExitBadArgs, err)
 	}
 	s.cfg = *cfg
+	if s.cfg.TLS != nil && serverName != "" && !g.insecureSkip {
+		s.cfg.TLS.VerifyConnection = certifiedFor(serverName)
+	}
 	s.cfg.Logger = env.untilInterrupted(lg).Named("etcd-client")
 	return s, nil
+}
+
+// certifiedFor wants certificates that are good for a domain. Names of hosts come from DNS, where whoever can change
+// its answers names hosts of his own, with certificates of theirs; and gRPC asks for the name of the host alone,
+// whatever the configuration says.
+func certifiedFor(domain string) func(tls.ConnectionState) error {
+	return func(c tls.ConnectionState) error { return c.PeerCertificates[0].VerifyHostname(domain) }
 }
 
 // dial makes a client; that it fails, by a refused login above all, has an exit
