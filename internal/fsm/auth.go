@@ -91,8 +91,7 @@ func (f *FSM) applyAuth(g *group, req *pb.InternalRaftRequest, index uint64) ([]
 	}
 	g.after = append(g.after, func() {
 		if c.Next != old {
-			f.cfg.Logger.Info(deed, zap.String("by", by), zap.Uint64("auth-revision", c.Next.Revision),
-				zap.Strings("users", c.Users), zap.Strings("roles", c.Roles))
+			f.cfg.Logger.Info(deed, append(whatOfRules(req, old, c.Next), zap.String("by", by), zap.Uint64("auth-revision", c.Next.Revision))...)
 			if f.cfg.RulesChanged != nil {
 				f.cfg.RulesChanged(c.Next)
 			}

@@ -66,6 +66,7 @@ func (f *FSM) runCompactor(ctx context.Context) {
 
 func (f *FSM) runCompaction(ctx context.Context) error {
 	begin := time.Now()
+	f.cfg.Logger.Info("compact tree index", zap.Int64("revision", f.store.Compacted()))
 	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { runtime.Gosched(); return ctx.Err() })
 	if err != nil {
 		return err
@@ -79,8 +80,7 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		return err
 	}
 	// gofail: var compactAfterSetFinishedCompact struct{}
-	f.cfg.Logger.Info("finished scheduled compaction", zap.Int64("compact-revision", f.store.CompactionFinished()),
-		zap.Int("removed", removed), zap.Duration("took", time.Since(begin)))
+	f.tellCompaction(removed, time.Since(begin), h, taken)
 	if err := f.engine.Flush(); err != nil {
 		return err
 	}

@@ -74,7 +74,9 @@ type Config struct {
 	Elapsed func() time.Duration
 	// SlowApply is from when a request is worth a warning.
 	SlowApply time.Duration
-	Logger    *zap.Logger
+	// ClusterID and MemberID are this member's, for lines of the log alone.
+	ClusterID, MemberID uint64
+	Logger              *zap.Logger
 }
 
 // FSM is the replicated state of a member.

@@ -251,9 +251,9 @@ func findAlarm(alarms []*pb.AlarmMember, want *pb.AlarmMember) int {
 }
 
 func (f *FSM) applyClusterVersion(g *group, version string) error {
-	f.cfg.Logger.Info("updated cluster version", zap.String("cluster-version", version),
-		zap.String("from", f.ClusterVersion()))
+	before := f.ClusterVersion()
 	f.version.Store(&version)
+	g.after = append(g.after, func() { f.tellVersion(before, version) })
 	if err := f.countV2(g, v2.SetsOK); err != nil {
 		return err
 	}
@@ -316,6 +316,7 @@ func (f *FSM) storeMembers(g *group, cc *raftpb.ConfChange, next *cluster.View) 
 		g.after = append(g.after, func() { f.cfg.MembersChanged(next) })
 	}
 	m := next.Member(cc.GetNodeId())
+	g.after = append(g.after, func() { f.tellMember(before, m) })
 	if err := f.countV2(g, memberCounts(before, m)...); err != nil {
 		return err
 	}

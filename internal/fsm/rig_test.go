@@ -14,6 +14,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -33,6 +35,8 @@ type rig struct {
 	said []string
 	// results are the last result of each request.
 	results map[uint64]Result
+	// lines are those of the log.
+	lines   *observer.ObservedLogs
 	fatal   error
 	started bool
 }
@@ -50,6 +54,8 @@ func newRig(t testing.TB) *rig {
 func (r *rig) open() {
 	r.t.Helper()
 	var err error
+	core, lines := observer.New(zap.InfoLevel)
+	r.lines = lines
 	r.engine, err = engine.Open(r.dir, engine.Options{FS: r.fs, CacheBytes: 1 << 20, MemTableBytes: 128 << 10})
 	r.must(err)
 	r.fsm, err = Open(Config{
@@ -72,6 +78,7 @@ func (r *rig) open() {
 		LeaseRevoked: func(id int64) { r.say("lease %d revoked", id) },
 		EmptyEntry:   func(term uint64) { r.say("term %d begins", term) },
 		Fatal:        func(err error) { r.fatal = err },
+		ClusterID:    0xc, MemberID: 0xa, Logger: zap.New(core),
 	})
 	r.must(err)
 }

@@ -350,7 +350,8 @@ func (m *Member) fsmConfig() fsm.Config {
 		CompactRecords: m.cfg.AutoCompaction.BatchLimit, CompactRest: m.cfg.AutoCompaction.SleepInterval,
 		Deliver: m.server.Deliver, Publish: m.publish,
 		LeaseGranted: m.server.LeaseGranted, LeaseRevoked: m.server.LeaseRevoked, EmptyEntry: m.server.EmptyEntry,
-		Tokens: m.server, RulesChanged: m.server.RulesChanged, Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply, Logger: m.log,
+		Tokens: m.server, RulesChanged: m.server.RulesChanged, Fatal: m.fail, Elapsed: m.elapsed, SlowApply: m.cfg.SlowApply,
+		ClusterID: m.id.clusterID, MemberID: m.id.memberID, Logger: m.log,
 	}
 }
 

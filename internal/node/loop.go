@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -211,8 +212,23 @@ func (l *loop) handleReady() {
 func (l *loop) leadChanged(now raft.SoftState) {
 	before := l.soft
 	l.soft = now
+	l.tellLeader(before.Lead)
 	if l.round != nil && now.Lead != raft.None && now.Lead != before.Lead {
 		l.askReadIndex(time.Now())
+	}
+}
+
+// tellLeader has a line for each change of the leader, as raft's own Node has, which is not used here.
+func (l *loop) tellLeader(before uint64) {
+	log, id, term := l.node.cfg.Logger, l.node.cfg.ID, l.hard.Term
+	switch now := l.soft.Lead; {
+	case now == before:
+	case now == raft.None:
+		log.Info(fmt.Sprintf("raft.node: %x lost leader %x at term %d", id, before, term))
+	case before == raft.None:
+		log.Info(fmt.Sprintf("raft.node: %x elected leader %x at term %d", id, now, term))
+	default:
+		log.Info(fmt.Sprintf("raft.node: %x changed leader from %x to %x at term %d", id, before, now, term))
 	}
 }
 
