@@ -37,6 +37,7 @@ func run(args, environ []string) int {
 		return 1
 	}
 	defer closeLog.Close()
+	allowGarbage()
 	for _, l := range lines {
 		log.Log(l.Level, l.Message, l.Fields...)
 	}
