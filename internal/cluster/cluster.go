@@ -140,10 +140,7 @@ func (v *View) Apply(cc *raftpb.ConfChange, maxLearners int) (*View, error) {
 		if ctx.IsPromote {
 			return v.promote(cc.GetNodeId())
 		}
-		if maxLearners > 0 && ctx.IsLearner && v.learners() >= maxLearners {
-			return nil, ErrTooManyLearners
-		}
-		return v.add(ctx.Member)
+		return v.add(ctx.Member, maxLearners)
 	case raftpb.ConfChangeType_ConfChangeRemoveNode:
 		return v.remove(cc.GetNodeId())
 	case raftpb.ConfChangeType_ConfChangeUpdateNode:
@@ -172,12 +169,16 @@ func (v *View) learners() (n int) {
 	return n
 }
 
-func (v *View) add(m Member) (*View, error) {
+// add checks in etcd's order, which clients see.
+func (v *View) add(m Member, maxLearners int) (*View, error) {
 	if v.Member(m.ID) != nil {
 		return nil, ErrIDExists
 	}
 	if v.urlTaken(m.ID, m.PeerURLs) {
 		return nil, ErrPeerURLExists
+	}
+	if maxLearners > 0 && m.IsLearner && v.learners() >= maxLearners {
+		return nil, ErrTooManyLearners
 	}
 	return v.with(func(n *View) {
 		n.members = append(n.members, m)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"errors"
 	"testing"
 
@@ -39,6 +40,32 @@ func TestTheLastVoterStays(t *testing.T) {
 			}
 			if err == nil && next.Member(c.remove) != nil {
 				t.Error("it is still there")
+			}
+		})
+	}
+}
+
+// TestRefusalsOfAdditions: of several, the first is the one that etcd tells.
+func TestRefusalsOfAdditions(t *testing.T) {
+	v := NewView([]Member{{ID: 1, PeerURLs: []string{"http://a:1"}}, {ID: 2, PeerURLs: []string{"http://b:1"}, IsLearner: true}}, []uint64{3})
+	for name, c := range map[string]struct {
+		add  Member
+		want error
+	}{
+		"removed, its URL taken, one learner too many":     {Member{ID: 3, PeerURLs: []string{"http://b:1"}, IsLearner: true}, ErrIDRemoved},
+		"a member, its URL taken, one learner too many":    {Member{ID: 2, PeerURLs: []string{"http://b:1"}, IsLearner: true}, ErrIDExists},
+		"a URL that is taken, one learner too many":        {Member{ID: 4, PeerURLs: []string{"http://b:1"}, IsLearner: true}, ErrPeerURLExists},
+		"one learner too many":                             {Member{ID: 4, PeerURLs: []string{"http://c:1"}, IsLearner: true}, ErrTooManyLearners},
+		"a voter, for which learners are not too many yet": {Member{ID: 4, PeerURLs: []string{"http://c:1"}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			context, err := json.Marshal(ChangeContext{Member: c.add})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = v.Apply(&raftpb.ConfChange{Type: raftpb.ConfChangeType_ConfChangeAddLearnerNode.Enum(), NodeId: &c.add.ID, Context: context}, 1)
+			if !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
 			}
 		})
 	}

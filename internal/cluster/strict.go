@@ -60,18 +60,22 @@ func (v *View) CheckPromote(r Reach) error {
 	return nil
 }
 
-// CheckRemove tells why a member should not be removed now. Unknown members and
-// learners may always be.
+// CheckRemove tells why a member should not be removed now. Learners may always be;
+// that there is no such member is not for here to say.
 func (v *View) CheckRemove(id uint64, r Reach) error {
 	m := v.Member(id)
-	if m == nil || m.IsLearner {
+	if m != nil && m.IsLearner {
 		return nil
 	}
 	all, started, active := v.voters(r)
-	if m.Started() {
-		started--
+	left := all
+	if m != nil {
+		left--
+		if m.Started() {
+			started--
+		}
 	}
-	if started < quorum(all-1) {
+	if started < quorum(left) {
 		return ErrNotEnoughStarted
 	}
 	if id != r.Self && !r.active(id) {

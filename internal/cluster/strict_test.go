@@ -33,6 +33,7 @@ func TestStrictReconfiguration(t *testing.T) {
 		"the last one stays":                 {[]Member{voter(1)}, nil, remove(1), ErrNotEnoughStarted},
 		"a learner goes":                     {[]Member{voter(1), learner(2)}, nil, remove(2), nil},
 		"an unknown one is not our business": {[]Member{voter(1)}, nil, remove(9), nil},
+		"an unknown one, too few started":    {[]Member{voter(1), unstarted(2)}, nil, remove(9), ErrNotEnoughStarted},
 		"one of two, down":                   {[]Member{voter(1), voter(2)}, nil, remove(2), nil},
 		"one of two, up":                     {[]Member{voter(1), voter(2)}, []uint64{2}, remove(2), nil},
 		"one of three, down":                 {[]Member{voter(1), voter(2), voter(3)}, []uint64{2}, remove(3), nil},

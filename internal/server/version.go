@@ -12,14 +12,14 @@ import (
 	"go.etcd.io/etcd/api/v3/membershippb"
 )
 
-// parseMinor reads "M.m" or "M.m.p", with what semantic versioning allows behind
-// them. As in etcd, leading zeros are no fault.
+// parseMinor reads "M.m" or "M.m.p", the latter with what semantic versioning allows
+// behind it. As in etcd, leading zeros are no fault.
 func parseMinor(s string) (minor, error) {
 	bad := fmt.Errorf("server: %q is not a version", s)
-	s, _, _ = strings.Cut(s, "+")
-	s, _, _ = strings.Cut(s, "-")
-	parts := strings.Split(s, ".")
-	if len(parts) < 2 || len(parts) > 3 {
+	number, build, _ := strings.Cut(s, "+")
+	number, release, _ := strings.Cut(number, "-")
+	parts := strings.Split(number, ".")
+	if len(parts) < 2 || len(parts) > 3 || len(parts) == 2 && number != s || !identifies(build) || !identifies(release) {
 		return minor{}, bad
 	}
 	var n [3]int64
@@ -31,6 +31,19 @@ func parseMinor(s string) (minor, error) {
 		n[i] = v
 	}
 	return minor{Major: n[0], Minor: n[1]}, nil
+}
+
+// identifies tells whether s may stand behind a version: words between dots, or nothing.
+func identifies(s string) bool {
+	if s == "" {
+		return true
+	}
+	for word := range strings.SplitSeq(s, ".") {
+		if strings.Trim(word, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" || word == "" {
+			return false
+		}
+	}
+	return true
 }
 
 func clusterMinor(s string) (minor, error) {
