@@ -44,19 +44,19 @@ func (f *FSM) tellMember(before, now *cluster.Member) {
 
 // tellVersion tells of the cluster version, which is empty before the first one.
 func (f *FSM) tellVersion(before, now string) {
-	log, shown := f.cfg.Logger, shortVersion(now)
+	log, shown := f.cfg.Logger, ShortVersion(now)
 	if before == "" {
 		log.Info("set initial cluster version", append(f.who(), zap.String("cluster-version", shown))...)
 	} else {
-		log.Info("updated cluster version", append(f.who(), zap.String("from", shortVersion(before)), zap.String("to", shown))...)
+		log.Info("updated cluster version", append(f.who(), zap.String("from", ShortVersion(before)), zap.String("to", shown))...)
 	}
 	if before != now {
 		log.Info("enabled capabilities for version", zap.String("cluster-version", shown))
 	}
 }
 
-// shortVersion leaves the patch out.
-func shortVersion(v string) string {
+// ShortVersion is a version without its patch, as etcd shows that of a cluster.
+func ShortVersion(v string) string {
 	if parts := strings.SplitN(v, ".", 3); len(parts) == 3 {
 		return parts[0] + "." + parts[1]
 	}

@@ -117,6 +117,7 @@ func (m *Member) create(first firstState, options wal.Options) error {
 
 // prepare makes the first state if there is no data here.
 func (m *Member) prepare(ctx context.Context) (first firstState, fresh bool, err error) {
+	m.tellDirectory(m.dir.initialized())
 	if m.dir.initialized() {
 		if m.cfg.discovers() {
 			m.log.Warn("discovery token is ignored since cluster already initialized; valid logs are found",

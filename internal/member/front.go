@@ -96,8 +96,9 @@ func (m *Member) serveEarly() {
 		s := newHTTPServer(m, handler)
 		f.peerServers = append(f.peerServers, s)
 		f.goServe(m, &f.servingPeers, func() error { return s.Serve(p) })
-		m.log.Info("now serving peer/client/metrics", zap.String("local-member-id", hex(m.id.memberID)), zap.String("listen-peer-url", p.url))
+		m.log.Info("serving peer traffic", zap.String("address", p.url))
 	}
+	m.tellServing()
 	if m.cfg.Begun != nil {
 		m.cfg.Begun(m)
 	}

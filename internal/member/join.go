@@ -150,7 +150,7 @@ func (m *Member) checkVersions(ctx context.Context, members []cluster.Member, ow
 		v, err := m.peerClient().Version(ctx, members[i].PeerURLs)
 		cancel()
 		if err != nil {
-			m.log.Warn("failed to get version of remote peer", zap.String("remote-peer-id", hex(members[i].ID)), zap.Error(err))
+			m.log.Warn("failed to get version", zap.String("remote-member-id", hex(members[i].ID)), zap.Error(err))
 			continue
 		}
 		theirMajor, theirMinor, err := majorMinor(v.Cluster)

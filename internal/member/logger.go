@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"bowline/internal/config"
-	"bowline/internal/server"
 
 	"github.com/coreos/go-systemd/v22/journal"
 	"go.uber.org/zap"
@@ -124,16 +122,4 @@ func (c closers) Close() error {
 		errs = append(errs, x.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// LogConfig writes the line that shows the whole configuration, without what must
-// stay secret.
-func LogConfig(log *zap.Logger, c *config.Config) {
-	shown := *c
-	if shown.Discovery.Password != "" {
-		shown.Discovery.Password = "(set)"
-	}
-	log.Info("starting an etcd server", zap.String("etcd-version", server.Version), zap.String("go-version", runtime.Version()),
-		zap.String("go-os", runtime.GOOS), zap.String("go-arch", runtime.GOARCH), zap.Int("max-cpu-available", runtime.NumCPU()),
-		zap.String("name", c.Member.Name), zap.String("data-dir", c.Member.DataDir), zap.Any("settings", shown))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -177,6 +176,7 @@ func (m *Member) start(ctx context.Context) error {
 	if m.fsm.Members().Removed(m.id.memberID) {
 		return ErrRemoved
 	}
+	m.tellState(recovered, first.memberID != 0)
 	run, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	m.hub = watch.NewHub(watch.Config{
@@ -218,8 +218,7 @@ func (m *Member) start(ctx context.Context) error {
 	if err := m.server.Join(ctx); err != nil {
 		return fmt.Errorf("the member did not become ready: %w", err)
 	}
-	m.log.Info("published local member to cluster through raft", zap.String("local-member-id", hex(m.id.memberID)),
-		zap.String("cluster-id", hex(m.id.clusterID)))
+	m.tellPublished()
 	return m.serve()
 }
 
@@ -404,7 +403,7 @@ func (m *Member) Stop() error {
 }
 
 func (m *Member) stop() error {
-	m.log.Info("closing etcd server", zap.String("name", m.cfg.Name), zap.String("data-dir", m.cfg.DataDir))
+	m.log.Info("closing etcd server", m.whose()...)
 	if m.failed.Load() && m.cancel != nil {
 		// Requests that wait for agreement will not get it: refuse them now.
 		m.cancel()
@@ -454,7 +453,7 @@ func (m *Member) stop() error {
 	if m.dir != nil {
 		errs = append(errs, m.dir.close())
 	}
-	m.log.Info("closed etcd server", zap.String("name", m.cfg.Name), zap.String("data-dir", filepath.Clean(m.cfg.DataDir)))
+	m.log.Info("closed etcd server", m.whose()...)
 	return errors.Join(errs...)
 }
 

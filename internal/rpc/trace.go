@@ -44,15 +44,15 @@ func (m *member) tellPhases(c *call) {
 	if ce == nil {
 		return
 	}
-	name := fmt.Sprintf("trace[%d]", rand.Uint32()) //nolint:gosec // it only tells lines apart
-	ce.Message = name + " " + traceName(c.method)
+	ce.Message = "trace"
 	var steps []string
 	began := c.line.Began
 	for _, s := range phasesOf(c) {
-		steps = append(steps, fmt.Sprintf("%s '%s'  (duration: %v)", name, s.Name, s.Ended.Sub(began)))
+		steps = append(steps, fmt.Sprintf("'%s'  (duration: %v)", s.Name, s.Ended.Sub(began)))
 		began = s.Ended
 	}
-	ce.Write(zap.String("detail", detail(c)), zap.Duration("duration", c.took), zap.Time("start", c.line.Began),
+	id := rand.Int32() //nolint:gosec // it only tells lines apart
+	ce.Write(zap.Int32("trace_id", id), zap.String("operation", traceName(c.method)), zap.String("detail", detail(c)), zap.Duration("duration", c.took), zap.Time("start", c.line.Began),
 		zap.Time("end", began), zap.Strings("steps", steps), zap.Int("step_count", len(steps)))
 }
 

@@ -31,6 +31,9 @@ type peerHash struct {
 
 // compareHashes does the periodic comparisons until ctx ends.
 func (s *Server) compareHashes(ctx context.Context) {
+	if s.cfg.CorruptCheck > 0 {
+		s.cfg.Logger.Info("enabled corruption checking", memberField("local-member-id", s.cfg.MemberID), zap.Duration("interval", s.cfg.CorruptCheck))
+	}
 	now, stopNow := every(s.cfg.CorruptCheck)
 	defer stopNow()
 	compacted, stopCompacted := every(s.cfg.CompactHashCheck)
@@ -216,7 +219,8 @@ func (s *Server) raiseCorrupt(ctx context.Context, id uint64, why string) error 
 // CompareAtStart compares this member's hash with the others' before it takes part
 // again, and refuses if one that answers has another. It needs no agreement.
 func (s *Server) CompareAtStart(ctx context.Context) error {
-	s.cfg.Logger.Info("starting initial corruption check", memberField("local-member-id", s.cfg.MemberID))
+	s.cfg.Logger.Info("starting initial corruption check", memberField("local-member-id", s.cfg.MemberID),
+		zap.Duration("timeout", s.cfg.RequestTimeout()))
 	if err := s.compareTreesAtStart(ctx); err != nil {
 		return err
 	}
@@ -230,7 +234,8 @@ func (s *Server) CompareAtStart(ctx context.Context) error {
 	for _, a := range s.peerHashes(ctx, own.Revision) {
 		switch {
 		case a.err != nil:
-			s.cfg.Logger.Warn("a member's hash is not known", memberField("remote-peer-id", a.id), zap.Error(a.err))
+			s.cfg.Logger.Warn("failed hash kv request", memberField("local-member-id", s.cfg.MemberID), zap.Int64("requested-revision", own.Revision),
+				memberField("remote-peer-id", a.id), zap.Error(a.err))
 		case a.hash.CompactRevision == own.Compacted && a.hash.Hash != own.Sum:
 			s.cfg.Logger.Error("found different hash values from remote peer", memberField("remote-peer-id", a.id),
 				zap.Int64("revision", own.Revision), zap.Uint32("local-hash", own.Sum), zap.Uint32("remote-hash", a.hash.Hash))

@@ -112,7 +112,13 @@ func (s *Server) MoveLeader(ctx context.Context, target uint64) error {
 // planned stop costs the cluster no election. It does nothing on other members.
 func (s *Server) HandOver(ctx context.Context) error {
 	st := s.node.Status()
+	who := []zap.Field{memberField("local-member-id", s.cfg.MemberID), memberField("current-leader-member-id", st.Leader)}
 	if st.State != raft.StateLeader {
+		s.cfg.Logger.Info("skipped leadership transfer; local server is not leader", who...)
+		return nil
+	}
+	if len(s.fsm.Members().ConfState().GetVoters()) == 1 {
+		s.cfg.Logger.Info("skipped leadership transfer for single voting member cluster", who...)
 		return nil
 	}
 	var best uint64

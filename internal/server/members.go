@@ -202,6 +202,8 @@ func (s *Server) changeMembers(ctx context.Context, kind raftpb.ConfChangeType, 
 	})
 	switch {
 	case err == nil:
+		s.cfg.Logger.Info("applied a configuration change through raft", memberField("local-member-id", s.cfg.MemberID),
+			zap.String("raft-conf-change", kind.String()), memberField("raft-conf-change-node-id", id))
 		return memberMessages(s.fsm.Members()), nil
 	case errors.Is(err, cluster.ErrIDRemoved), errors.Is(err, cluster.ErrIDNotFound):
 		return nil, ErrMemberNotFound

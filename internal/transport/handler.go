@@ -179,7 +179,7 @@ type health struct {
 
 // serveProbe tells that this member is alive, and the time.
 func (t *Transport) serveProbe(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set(headerOfContents, "application/json")
+	w.Header().Set(headerOfContents, "text/plain; charset=utf-8") // as etcd's, which does not say what it is
 	if err := json.NewEncoder(w).Encode(health{OK: true, Now: time.Now()}); err != nil {
 		t.log.Debug("failed to answer a probe", zap.Error(err))
 	}

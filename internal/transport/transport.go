@@ -172,7 +172,9 @@ func (t *Transport) AddPeer(id uint64, urls []string) error {
 	}
 	p, added := t.add(id, picker, true)
 	if added {
+		t.log.Info("starting remote peer", zap.String("remote-peer-id", hex(id)))
 		p.start()
+		t.log.Info("started remote peer", zap.String("remote-peer-id", hex(id)))
 		t.log.Info("added remote peer", zap.String("local-member-id", t.id),
 			zap.String("remote-peer-id", hex(id)), zap.Strings("remote-peer-urls", urls))
 	}
@@ -262,6 +264,7 @@ func (t *Transport) RemovePeer(id uint64) {
 	}
 	t.mu.Unlock()
 	if p != nil {
+		t.log.Info("stopped remote peer", zap.String("remote-peer-id", hex(id)))
 		t.log.Info("removed remote peer", zap.String("local-member-id", t.id), zap.String("removed-remote-peer-id", hex(id)))
 	}
 }
@@ -288,10 +291,16 @@ func (t *Transport) ActiveSince(id uint64) time.Time {
 func (t *Transport) Stop() {
 	t.mu.Lock()
 	t.stopped = true
-	t.peers.Store(&map[uint64]*peer{})
+	peers := t.peers.Swap(&map[uint64]*peer{})
 	t.mu.Unlock()
+	for id := range *peers {
+		t.log.Info("stopping remote peer", zap.String("remote-peer-id", hex(id)))
+	}
 	t.cancel()
 	t.running.Wait()
+	for id := range *peers {
+		t.log.Info("stopped remote peer", zap.String("remote-peer-id", hex(id)))
+	}
 	t.streams.CloseIdleConnections()
 	t.posts.CloseIdleConnections()
 }

@@ -33,7 +33,7 @@ func (p *peer) serve(ctx context.Context, kind streamKind, w http.ResponseWriter
 		p.dropped(m, droppedBroken)
 	}
 	if p.ctx.Err() != nil {
-		p.t.log.Info("closed TCP streaming connection with remote peer", fields...)
+		p.t.log.Info("stopped TCP streaming connection with remote peer", fields...)
 		return
 	}
 	// What was written last may not have arrived, either.
