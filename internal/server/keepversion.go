@@ -2,6 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"time"
 
 	"bowline/internal/cluster"
@@ -41,7 +45,11 @@ func (s *Server) keepVersion(ctx context.Context) {
 }
 
 func (s *Server) decideVersion(ctx context.Context) error {
-	want := s.wantedVersion(s.lowestVersion(ctx))
+	lowest := s.lowestVersion(ctx)
+	if lowest != nil && tooOld(*lowest) {
+		return errOldMember
+	}
+	want := s.wantedVersion(lowest)
 	if want == "" || want == s.fsm.ClusterVersion() {
 		return nil
 	}
@@ -89,7 +97,7 @@ func (s *Server) lowestVersion(ctx context.Context) *minor {
 		}
 		v, err := s.versionOf(ctx, &m)
 		if err != nil {
-			s.cfg.Logger.Warn("failed to get version of remote peer", memberField("remote-peer-id", m.ID), zap.Error(err))
+			s.cfg.Logger.Warn("failed to get version", memberField("remote-member-id", m.ID), zap.Error(err))
 			complete = false
 			continue
 		}
@@ -101,6 +109,33 @@ func (s *Server) lowestVersion(ctx context.Context) *minor {
 		return nil
 	}
 	return &lowest
+}
+
+var errOldMember = errors.New("etcd up to 3.4 cannot be in one cluster with this release; upgrade it to 3.5 or later first")
+
+// tooOld tells a version that cannot be in one cluster with this one: etcd up to 3.4 ends at the entries by which
+// members publish themselves and the cluster version since.
+func tooOld(v minor) bool { return v.Major < 3 || v.Major == 3 && v.Minor < 5 }
+
+// refuseOld fails if a member, which is not known to be one of ours, is too old: what this one is about to write would
+// end it. Those that do not answer are passed over.
+func (s *Server) refuseOld(ctx context.Context) error {
+	var asked sync.WaitGroup
+	all := s.fsm.Members().Members()
+	refusals := make([]error, len(all))
+	for i := range all {
+		m := &all[i]
+		if m.Ours || m.ID == s.cfg.MemberID {
+			continue
+		}
+		asked.Go(func() {
+			if v, err := s.versionOf(ctx, m); err == nil && tooOld(v) {
+				refusals[i] = fmt.Errorf("%w: member %x at %s runs %d.%d", errOldMember, m.ID, strings.Join(m.PeerURLs, ","), v.Major, v.Minor)
+			}
+		})
+	}
+	asked.Wait()
+	return errors.Join(refusals...)
 }
 
 func (s *Server) versionOf(ctx context.Context, m *cluster.Member) (minor, error) {

@@ -138,6 +138,9 @@ func (s *Server) Join(ctx context.Context) error {
 		}
 		s.cfg.Logger.Warn("waiting for a leader")
 	}
+	if err := s.refuseOld(ctx); err != nil {
+		return err
+	}
 	for {
 		err := s.Publish(ctx)
 		if err == nil {

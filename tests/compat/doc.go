@@ -10,6 +10,7 @@
 //
 //	go test -tags debian ./tests/compat
 //
-// Three variables name other programs than ./cmd/etcd and those in PATH:
-// BOWLINE_ETCD, BOWLINE_DEBIAN_ETCDCTL and BOWLINE_DEBIAN_ETCD.
+// Variables name other programs than ./cmd/etcd and those in PATH:
+// BOWLINE_ETCD, BOWLINE_DEBIAN_ETCDCTL, BOWLINE_DEBIAN_ETCD, and
+// BOWLINE_OTHER_ETCD for the other members of mixed clusters (etcd 3.7, say).
 package compat

@@ -15,10 +15,12 @@ import (
 var (
 	server  = testkit.Program{Name: "etcd", Variable: "BOWLINE_ETCD"}
 	etcdutl = testkit.Program{Name: "etcdutl", Variable: "BOWLINE_ETCDUTL"}
-	ports   testkit.Ports
+	// other is what members of mixed clusters run.
+	other = testkit.Program{Name: "etcd", Variable: "BOWLINE_OTHER_ETCD"}
+	ports testkit.Ports
 )
 
-func TestMain(m *testing.M) { testkit.Main(m, &server, &etcdutl) }
+func TestMain(m *testing.M) { testkit.Main(m, &server, &etcdutl, &other) }
 
 // startServer starts a server that ends with the test.
 func startServer(t *testing.T, flags ...string) *testkit.Server {
