@@ -40,8 +40,9 @@ func (e *oldRefusal) Error() string { return fmt.Sprintf("API v2: %s (%s)", e.Me
 
 // Error codes of API v2 that matter here.
 const (
-	oldNotFound = 100
-	oldExists   = 105
+	oldNotFound     = 100
+	oldExists       = 105
+	oldUnauthorized = 110
 )
 
 // refusedWith tells whether an error is a refusal with this code.
@@ -77,7 +78,11 @@ func (o *oldKeys) ask(ctx context.Context, method, key string, form url.Values) 
 			failed = append(failed, err)
 			continue
 		}
-		return readOld(resp)
+		n, err := readOld(resp)
+		if o.user == "" && refusedWith(err, oldUnauthorized) {
+			err = fmt.Errorf("%w; --v2-user tells who asks", err)
+		}
+		return n, err
 	}
 	return nil, errors.Join(failed...)
 }
