@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"bowline/internal/cluster"
@@ -33,7 +34,8 @@ type MemberAddition struct {
 
 // MemberAdd adds a member, which may be started afterwards.
 func (s *Server) MemberAdd(ctx context.Context, a MemberAddition) (*pb.MemberAddResponse, error) {
-	if len(a.PeerURLs) == 0 || slices.ContainsFunc(a.PeerURLs, badMemberURL) {
+	urls, ok := memberURLs(a.PeerURLs)
+	if !ok {
 		return nil, ErrBadMemberURLs
 	}
 	view := s.fsm.Members()
@@ -43,7 +45,7 @@ func (s *Server) MemberAdd(ctx context.Context, a MemberAddition) (*pb.MemberAdd
 			return nil, err
 		}
 	}
-	m := cluster.Member{PeerURLs: a.PeerURLs, IsLearner: a.Learner, AutoPromote: a.Learner && a.AutoPromote}
+	m := cluster.Member{PeerURLs: urls, IsLearner: a.Learner, AutoPromote: a.Learner && a.AutoPromote}
 	m.ID = cluster.MemberID(m.PeerURLs, strconv.FormatInt(time.Now().Unix(), 10))
 	kind := raftpb.ConfChangeAddNode
 	if a.Learner {
@@ -56,12 +58,22 @@ func (s *Server) MemberAdd(ctx context.Context, a MemberAddition) (*pb.MemberAdd
 	return &pb.MemberAddResponse{Header: s.header(0), Member: memberMessage(&m), Members: members}, nil
 }
 
-// badMemberURL tells that members cannot be reached at a URL.
-func badMemberURL(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil {
-		return true
+// memberURLs are URLs at which a member can be reached, in the form and the order that
+// etcd gives them; ok is false if there is none, or if one is of no use.
+func memberURLs(texts []string) (urls []string, ok bool) {
+	for _, text := range texts {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err != nil || badMemberURL(u) {
+			return nil, false
+		}
+		urls = append(urls, u.String())
 	}
+	slices.Sort(urls)
+	return urls, len(urls) > 0
+}
+
+// badMemberURL tells that members cannot be reached at a URL.
+func badMemberURL(u *url.URL) bool {
 	switch u.Scheme {
 	case "unix", "unixs":
 		return false
