@@ -28,8 +28,17 @@ type Record struct {
 	Revision int64  `json:"revision,omitempty"`
 	Code     string `json:"code,omitempty"`
 	Error    string `json:"error,omitempty"`
+	// Took is how long a slow call took, in milliseconds, and Phases what that time went into.
+	Took   float64 `json:"ms,omitempty"`
+	Phases []Phase `json:"phases,omitempty"`
 	// Lost is how many records are missing before this line.
 	Lost int64 `json:"lost,omitempty"`
+}
+
+// Phase is a part of a call's time, in milliseconds.
+type Phase struct {
+	Name string  `json:"name"`
+	Took float64 `json:"ms"`
 }
 
 // Key is a key or a range, and what was done to it. Each text is in one of two fields:

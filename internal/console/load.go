@@ -27,6 +27,12 @@ type slowRequest struct {
 	Request string  `json:"request"`
 	Remote  string  `json:"remote"`
 	Error   string  `json:"error,omitempty"`
+	Phases  []phase `json:"phases,omitempty"`
+}
+
+type phase struct {
+	Name string  `json:"name"`
+	Took float64 `json:"took"` // milliseconds
 }
 
 type counted struct {
@@ -61,8 +67,11 @@ func (c *Console) load(ctx context.Context, _ func(any) error) (any, error) {
 	a := &loadAnswer{Slow: []slowRequest{}, Asked: []asked{}, Largest: []counted{}}
 	slow, ever := c.Recent.Slowest()
 	for _, s := range slow {
-		a.Slow = append(a.Slow, slowRequest{At: s.At.UnixMilli(), Took: float64(s.Took) / float64(time.Millisecond),
-			Method: s.Method, Request: s.Request, Remote: s.Remote, Error: s.Error})
+		shown := slowRequest{At: s.At.UnixMilli(), Took: milliseconds(s.Took), Method: s.Method, Request: s.Request, Remote: s.Remote, Error: s.Error}
+		for _, p := range s.Phases {
+			shown.Phases = append(shown.Phases, phase{p.Name, milliseconds(p.Took)})
+		}
+		a.Slow = append(a.Slow, shown)
 	}
 	hot, n := c.Recent.Hottest()
 	for _, h := range hot {
@@ -74,6 +83,8 @@ func (c *Console) load(ctx context.Context, _ func(any) error) (any, error) {
 	a.Asked, a.SlowEver, a.Counted = a.Asked[:min(len(a.Asked), maxTop)], ever, n
 	return a, a.largest(ctx, pb.NewKVClient(c.Conn))
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // largest finds prefixes with many keys by opening the largest that are known.
 func (a *loadAnswer) largest(ctx context.Context, kv pb.KVClient) error {

@@ -152,6 +152,10 @@ func TestLoad(t *testing.T) {
 		Slow []struct {
 			Method, Request string
 			Took            float64
+			Phases          []struct {
+				Name string
+				Took float64
+			}
 		}
 		SlowEver uint64 `json:"slow_ever"`
 		Counted  uint64
@@ -167,7 +171,8 @@ func TestLoad(t *testing.T) {
 	}
 	found := false
 	for _, s := range a.Slow {
-		found = found || s.Method == "Put" && strings.Contains(s.Request, "/registry/pods/ns-") && s.Took > 0
+		found = found || s.Method == "Put" && strings.Contains(s.Request, "/registry/pods/ns-") && s.Took > 0 &&
+			len(s.Phases) == 4 && s.Phases[1].Name == "agree" && s.Phases[1].Took > 0
 		if strings.Contains(s.Request, "the value") {
 			t.Errorf("%q tells a value", s.Request)
 		}

@@ -27,6 +27,14 @@ type Slow struct {
 	Request string // without values
 	Remote  string
 	Error   string // "" if it succeeded
+	// Phases are what the time went into, in their order.
+	Phases []Phase
+}
+
+// Phase is a part of a request's time.
+type Phase struct {
+	Name string
+	Took time.Duration
 }
 
 // Hot is how much of the counted requests was for keys that begin with Prefix.

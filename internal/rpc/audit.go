@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"strings"
+	"time"
 
 	"bowline/internal/audit"
 	"bowline/internal/wire"
@@ -14,7 +15,7 @@ import (
 )
 
 // audit writes a call down, if that is wanted. stream is "" for a unary call.
-func (m *member) audit(ctx context.Context, method, stream string, req, resp any, err error) {
+func (m *member) audit(ctx context.Context, method, stream string, slow slowCall, req, resp any, err error) {
 	if !m.Audit.On() || strings.HasPrefix(method, "/grpc.health.") {
 		return
 	}
@@ -29,8 +30,14 @@ func (m *member) audit(ctx context.Context, method, stream string, req, resp any
 		r.User = id.User
 	}
 	describe(r, req)
+	r.Took = milliseconds(slow.took)
+	for _, p := range slow.phases {
+		r.Phases = append(r.Phases, audit.Phase{Name: p.Name, Took: milliseconds(p.Took)})
+	}
 	m.Audit.Write(r)
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // What a record of a stream is about.
 const (
@@ -58,7 +65,7 @@ func remoteOf(ctx context.Context) string {
 
 // AuditWatch writes down what was asked on a stream of watches, and why it was refused.
 func (m *member) AuditWatch(ctx context.Context, req *pb.WatchRequest, refused error) {
-	m.audit(ctx, pb.Watch_Watch_FullMethodName, streamMessage, req, nil, refused)
+	m.audit(ctx, pb.Watch_Watch_FullMethodName, streamMessage, slowCall{}, req, nil, refused)
 }
 
 type withHeader interface{ GetHeader() *pb.ResponseHeader }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"bowline/internal/phase"
+	"bowline/internal/recent"
 	"bowline/internal/server"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -76,23 +77,31 @@ func (m *member) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	defer m.calls.Add(-1)
 	count := m.Metrics.started(info.FullMethod)
 	if m.Costs == nil && !m.Audit.On() {
-		return m.serve(ctx, req, info.FullMethod, handle, count)
+		return m.serve(ctx, req, info.FullMethod, handle, count, nil)
 	}
 	if strings.HasPrefix(info.FullMethod, "/etcdserverpb.") { // the others may wait for long
 		ctx = server.FindOutOnce(ctx)
 	}
 	who, err := m.spend(ctx, req)
 	var resp any
+	var slow slowCall
 	if err != nil {
 		count.handled(err)
-	} else if resp, err = m.serve(ctx, req, info.FullMethod, handle, count); err == nil {
+	} else if resp, err = m.serve(ctx, req, info.FullMethod, handle, count, &slow); err == nil {
 		m.charge(who, resp)
 	}
-	m.audit(ctx, info.FullMethod, "", req, resp, err)
+	m.audit(ctx, info.FullMethod, "", slow, req, resp, err)
 	return resp, err
 }
 
-func (m *member) serve(ctx context.Context, req any, method string, handle grpc.UnaryHandler, count *methodCount) (any, error) {
+// slowCall is what the audit log is told of a call whose phases the log is told, too.
+type slowCall struct {
+	took   time.Duration
+	phases []recent.Phase
+}
+
+// serve handles a call that may be slow, of which it tells in slow, unless that is nil.
+func (m *member) serve(ctx context.Context, req any, method string, handle grpc.UnaryHandler, count *methodCount, slow *slowCall) (any, error) {
 	if err := m.admit(ctx, "unary", method, req); err != nil {
 		count.handled(err)
 		return nil, err
@@ -100,7 +109,11 @@ func (m *member) serve(ctx context.Context, req any, method string, handle grpc.
 	line := phase.Begin(ctx, time.Now())
 	resp, err := handle(line, req)
 	count.handled(err)
-	m.finished(count, &call{line: line, method: method, req: req, resp: resp, err: err, took: time.Since(line.Began)})
+	c := call{line: line, method: method, req: req, resp: resp, err: err, took: time.Since(line.Began)}
+	m.finished(count, &c)
+	if slow != nil && c.took > tellPhases {
+		*slow = slowCall{c.took, durations(&c)}
+	}
 	return resp, err
 }
 
@@ -119,7 +132,7 @@ func (m *member) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 		err = status.FromContextError(context.Canceled).Err()
 	}
 	count.handled(err)
-	m.audit(stream.Context(), info.FullMethod, streamEnd, nil, nil, err)
+	m.audit(stream.Context(), info.FullMethod, streamEnd, slowCall{}, nil, nil, err)
 	return err
 }
 
@@ -184,7 +197,7 @@ func (s *countedStream) RecvMsg(m any) error {
 			s.member.Costs.Charge(s.who, 1, sizeOf(m))
 		}
 		if s.method != pb.Watch_Watch_FullMethodName { // it tells by itself, with what became of it
-			s.member.audit(s.Context(), s.method, streamMessage, m, nil, nil)
+			s.member.audit(s.Context(), s.method, streamMessage, slowCall{}, m, nil, nil)
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) && s.Context().Err() == nil {

@@ -196,21 +196,21 @@ func (c *methodCount) handled(err error) {
 }
 
 // took counts how long a call took.
-func (m *Metrics) took(c *methodCount, req any, err error, took time.Duration) {
-	kind := c.timed
-	if c.reads != nil {
-		if txn, ok := req.(*pb.TxnRequest); ok && mvcc.ReadOnly(txn) {
-			kind = c.reads
+func (m *Metrics) took(count *methodCount, c *call) {
+	kind := count.timed
+	if count.reads != nil {
+		if txn, ok := c.req.(*pb.TxnRequest); ok && mvcc.ReadOnly(txn) {
+			kind = count.reads
 		}
 	}
 	if kind != nil {
-		kind.times.observe(err, took)
+		kind.times.observe(c.err, c.took)
 	}
-	if _, ok := req.(*pb.RangeRequest); ok {
-		m.ranges.observe(err, took)
+	if _, ok := c.req.(*pb.RangeRequest); ok {
+		m.ranges.observe(c.err, c.took)
 	}
-	m.remember(c, req, err, took)
-	m.handledIn(c, took)
+	m.remember(count, c)
+	m.handledIn(count, c.took)
 }
 
 // handledIn counts it for those who want the times of every method.

@@ -18,19 +18,19 @@ func (m *Metrics) Remember(r *recent.Requests, from time.Duration) { m.recent, m
 
 // remember looks at a unary call that has ended. Most need nothing but two comparisons
 // and a division.
-func (m *Metrics) remember(c *methodCount, req any, err error, took time.Duration) {
+func (m *Metrics) remember(count *methodCount, c *call) {
 	if m.recent == nil {
 		return
 	}
-	if took > m.slowFrom && !c.lazy { // lazy ones wait for others, as locks do
-		s := recent.Slow{At: time.Now(), Took: took, Method: c.method, Request: withoutValues(req)}
-		if err != nil {
-			s.Error = status.Convert(err).Message()
+	if c.took > m.slowFrom && !count.lazy { // lazy ones wait for others, as locks do
+		s := recent.Slow{At: time.Now(), Took: c.took, Method: count.method, Request: withoutValues(c.req), Phases: durations(c)}
+		if c.err != nil {
+			s.Error = status.Convert(c.err).Message()
 		}
 		m.recent.AddSlow(s)
 	}
-	if m.recent.Picks(took) {
-		if key, write, ok := keyOf(req); ok {
+	if m.recent.Picks(c.took) {
+		if key, write, ok := keyOf(c.req); ok {
 			m.recent.Count(key, write)
 		}
 	}

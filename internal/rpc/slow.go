@@ -31,7 +31,7 @@ type call struct {
 // finished counts a unary call and tells the log if it took long. While nothing is
 // slow it only compares.
 func (m *member) finished(count *methodCount, c *call) {
-	m.Metrics.took(count, c.req, c.err, c.took)
+	m.Metrics.took(count, c)
 	if c.took > m.SlowApply {
 		m.warnSlowRead(c)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bowline/internal/phase"
+	"bowline/internal/recent"
 	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -21,10 +22,21 @@ const tellPhases = 100 * time.Millisecond
 // answering is what a call does after the last phase that somebody noted.
 const answering = "read and answer"
 
-// phasesOf returns the phases of a call that has ended, each with how long it took.
+// phasesOf returns the phases of a call that has ended, each with when it did.
 func phasesOf(c *call) []phase.Step {
 	steps := c.line.Steps()
 	return append(steps[:len(steps):len(steps)], phase.Step{Name: answering, Ended: c.line.Began.Add(c.took)})
+}
+
+// durations are the phases of a call that has ended, each with how long it took.
+func durations(c *call) []recent.Phase {
+	var all []recent.Phase
+	began := c.line.Began
+	for _, s := range phasesOf(c) {
+		all = append(all, recent.Phase{Name: s.Name, Took: s.Ended.Sub(began)})
+		began = s.Ended
+	}
+	return all
 }
 
 // traceName is what etcd calls a call in its lines about phases.
@@ -46,14 +58,12 @@ func (m *member) tellPhases(c *call) {
 	}
 	ce.Message = "trace"
 	var steps []string
-	began := c.line.Began
-	for _, s := range phasesOf(c) {
-		steps = append(steps, fmt.Sprintf("'%s'  (duration: %v)", s.Name, s.Ended.Sub(began)))
-		began = s.Ended
+	for _, p := range durations(c) {
+		steps = append(steps, fmt.Sprintf("'%s'  (duration: %v)", p.Name, p.Took))
 	}
 	id := rand.Int32() //nolint:gosec // it only tells lines apart
 	ce.Write(zap.Int32("trace_id", id), zap.String("operation", traceName(c.method)), zap.String("detail", detail(c)), zap.Duration("duration", c.took), zap.Time("start", c.line.Began),
-		zap.Time("end", began), zap.Strings("steps", steps), zap.Int("step_count", len(steps)))
+		zap.Time("end", c.line.Began.Add(c.took)), zap.Strings("steps", steps), zap.Int("step_count", len(steps)))
 }
 
 // detail describes a call, without what was stored.

@@ -40,4 +40,5 @@ export const korean = {
   'Of the member that serves this page, since it started.': '이 페이지를 제공하는 멤버가 시작된 뒤의 수치입니다.', 'Prefixes by keys': '키가 많은 접두사', 'in all': '개', 'not all branches were looked at': '일부 가지는 살펴보지 않음',
   'No prefix has many keys.': '키가 많은 접두사가 없습니다.', 'Prefix': '접두사', 'Share': '비율', 'No requests were counted yet: one of 61 is.': '아직 센 요청이 없습니다. 61개 중 하나를 셉니다.', 'Prefixes by requests': '요청이 많은 접두사',
   'one of 61 is counted': '61개 중 하나를 셈', 'There were no slow requests.': '느린 요청이 없었습니다.', 'Slow requests': '느린 요청', 'When': '시각', 'Took': '걸린 시간', 'Call': '호출', 'Request': '요청',
+  'check and encode': '검사와 인코딩', 'agree': '합의', 'apply': '적용', 'agree on a read index': '읽기 인덱스 합의', 'wait until it is applied': '적용될 때까지 대기', 'read and answer': '읽기와 응답',
 };

@@ -47,5 +47,11 @@ function slow(got) {
   if (!got.slow.length) return h('p', { class: 'quiet' }, t('There were no slow requests.'));
   return table(`${t('Slow requests')}: ${number(got.slow_ever)}`, [t('When'), t('Took'), t('Call'), t('Request')],
     got.slow.slice(0, 50).map((s) => [new Date(s.at).toLocaleTimeString(), duration(s.took / 1000), s.method,
-      h('div', {}, h('div', { class: 'long', tabindex: '0' }, h('code', {}, s.request)), s.error ? h('div', { class: 'bad' }, s.error) : null)]));
+      h('div', {}, h('div', { class: 'long', tabindex: '0' }, h('code', {}, s.request)), phases(s), s.error ? h('div', { class: 'bad' }, s.error) : null)]));
+}
+
+// phases tells what a request's time went into.
+function phases(s) {
+  if (!s.phases) return null;
+  return h('div', { class: 'quiet' }, s.phases.map((p) => `${t(p.name)} ${duration(p.took / 1000)}`).join(' · '));
 }
