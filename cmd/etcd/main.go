@@ -33,8 +33,8 @@ func run(args, environ []string) int {
 	}
 	log, level, closeLog, err := member.NewLogger(settings.Log)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		failed := config.Line{Level: zap.WarnLevel, Message: "failed to verify flags", Fields: []zap.Field{zap.Error(err)}}
+		return refuse(append(lines, failed), &config.Exit{Code: 1})
 	}
 	defer closeLog.Close()
 	allowGarbage()

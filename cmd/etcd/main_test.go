@@ -57,6 +57,7 @@ func TestExitCodes(t *testing.T) {
 		{"version", nil, []string{"--version"}, 0, "etcd Version: 3.7.1\nGit SHA: "},
 		{"help", nil, []string{"--help"}, 0, "--listen-client-urls"},
 		{"an unknown flag", nil, []string{"--nope"}, 2, "flag provided but not defined: -nope"},
+		{"a log that cannot be written", nil, []string{"--log-outputs=none/x"}, 1, `"error":"open sink \"none/x\": open none/x: no such file or directory"`},
 		{"a bad value", nil, []string{"--heartbeat-interval=x"}, 2, `invalid value "x" for flag -heartbeat-interval`},
 		{"a bad level", nil, []string{"--log-level=loud"}, 2, "loud"},
 		{"an argument", nil, []string{"foo"}, 1, `\"foo\" is not a valid flag`},

@@ -197,7 +197,17 @@ func (p *parser) checkCertificates() error {
 	if d.ClientTLS.empty() && slices.ContainsFunc(d.Listen.Metrics, func(u url.URL) bool { return isSecure(&u) }) {
 		return errors.New("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url")
 	}
+	secure := func(lists ...[]url.URL) bool {
+		return slices.ContainsFunc(slices.Concat(lists...), func(u url.URL) bool { return isSecure(&u) })
+	}
+	inUse := map[*Certificates]bool{
+		&d.ClientTLS: secure(d.Listen.Client, d.Listen.ClientHTTP, d.Listen.Metrics),
+		&d.PeerTLS:   secure(d.Listen.Peer, d.Advertise.Peer),
+	}
 	for _, c := range []*Certificates{&d.ClientTLS, &d.PeerTLS} {
+		if !inUse[c] {
+			continue // there is a warning of certificates that do not count
+		}
 		for _, pair := range [][2]string{{c.KeyFile, c.CertFile}, {c.ClientKeyFile, c.ClientCertFile}} {
 			if (pair[0] == "") != (pair[1] == "") {
 				return fmt.Errorf("KeyFile and CertFile must both be present[key: %v, cert: %v]", pair[0], pair[1])
@@ -207,7 +217,7 @@ func (p *parser) checkCertificates() error {
 			return fmt.Errorf("AllowedCNs and AllowedHostnames are mutually exclusive (cns=%v, hostnames=%v)", c.AllowedCNs, c.AllowedHostnames)
 		}
 	}
-	if d.TLS.SelfSignedYears == 0 {
+	if d.TLS.SelfSignedYears == 0 && (d.ClientTLS.Auto || d.PeerTLS.Auto) {
 		return errors.New("selfSignedCertValidity is invalid,it should be greater than 0")
 	}
 	return nil

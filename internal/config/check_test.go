@@ -52,11 +52,11 @@ func TestRules(t *testing.T) {
 			"TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme"},
 		{"--listen-peer-urls=https://127.0.0.1:1",
 			"TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer url https://127.0.0.1:1 with HTTPS scheme"},
-		{"--cert-file=c", "KeyFile and CertFile must both be present[key: , cert: c]"},
-		{"--peer-client-key-file=k", "KeyFile and CertFile must both be present[key: k, cert: ]"},
-		{"--peer-cert-allowed-cn=a,b --peer-cert-allowed-hostname=c",
+		{"--cert-file=c --listen-client-http-urls=https://127.0.0.1:1", "KeyFile and CertFile must both be present[key: , cert: c]"},
+		{"--peer-client-key-file=k --peer-auto-tls --initial-advertise-peer-urls=https://127.0.0.1:2380", "KeyFile and CertFile must both be present[key: k, cert: ]"},
+		{"--peer-cert-allowed-cn=a,b --peer-cert-allowed-hostname=c --peer-auto-tls --listen-peer-urls=https://127.0.0.1:2380",
 			"AllowedCNs and AllowedHostnames are mutually exclusive (cns=[a b], hostnames=[c])"},
-		{"--self-signed-cert-validity=0", "selfSignedCertValidity is invalid,it should be greater than 0"},
+		{"--self-signed-cert-validity=0 --auto-tls", "selfSignedCertValidity is invalid,it should be greater than 0"},
 		{"--cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA,x", `unexpected TLS cipher suite "x"`},
 		{"--cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA --tls-min-version=TLS1.3",
 			"cipher suites cannot be configured when only TLS1.3 is enabled"},
@@ -96,6 +96,14 @@ func TestWhatFollows(t *testing.T) {
 		{"--name=a", func(c *Config) any { return c.Bootstrap.Cluster }, "a=http://localhost:2380"},
 		{"--name=a --initial-advertise-peer-urls=http://x:2,http://x:1", func(c *Config) any { return c.Bootstrap.Cluster },
 			"a=http://x:1,a=http://x:2"},
+		{"--name= --data-dir=d", func(c *Config) any { return c.Bootstrap.Cluster }, "default=http://localhost:2380"},
+		{"--listen-peer-urls= --advertise-client-urls= --listen-client-urls=",
+			func(c *Config) any {
+				return joinURLs(slices.Concat(c.Listen.Peer, c.Advertise.Client, c.Listen.Client))
+			},
+			"http://localhost:2380,http://localhost:2379,http://localhost:2379"},
+		{"--cert-file=c --peer-client-key-file=k --peer-cert-allowed-cn=a --peer-cert-allowed-hostname=b --self-signed-cert-validity=0",
+			func(c *Config) any { return c.ClientTLS.CertFile }, "c"}, // nothing speaks TLS
 		{"--initial-cluster=b=http://x:1", func(c *Config) any { return c.Bootstrap.Cluster }, "b=http://x:1"},
 		{"--discovery-srv=d", func(c *Config) any { return c.Bootstrap.Cluster }, ""},
 		{"--discovery-token=x --discovery-endpoints=b,a", func(c *Config) any { return c.Bootstrap.Cluster }, ""},
@@ -147,7 +155,7 @@ func TestGateErrors(t *testing.T) {
 	for arg, want := range map[string]string{
 		"X":             "missing bool value for X",
 		"X=true":        "unrecognized feature gate: X",
-		"AllAlpha=many": `invalid value of AllAlpha: many, err: strconv.ParseBool: parsing "many": invalid syntax`,
+		"AllAlpha=many": `invalid value of AllAlpha=many, err: strconv.ParseBool: parsing "many": invalid syntax`,
 	} {
 		_, err := newParser().commandLine([]string{"--feature-gates=" + arg})
 		var exit *Exit

@@ -327,7 +327,7 @@ func TestInitialMembers(t *testing.T) {
 		t.Errorf("got %v, %v", members, err)
 	}
 	for cluster, want := range map[string]string{
-		"a":          `error setting up initial cluster: empty URL given for "a"`,
+		"a":          `error setting up initial cluster: URL scheme must be http, https, unix, or unixs: `,
 		"a=http://x": `error setting up initial cluster: URL address does not have the form "host:port": http://x`,
 	} {
 		if _, err := (Bootstrap{Cluster: cluster}).InitialMembers(); err == nil || err.Error() != want {

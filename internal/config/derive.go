@@ -40,7 +40,11 @@ func (p *parser) derive() error {
 	d.Bootstrap.Existing = d.clusterState == "existing"
 	d.V2.Said = p.made["enable-v2"]
 	if !p.made["initial-cluster"] {
-		d.Bootstrap.Cluster = clusterOf(d.Member.Name, d.Advertise.Peer)
+		name := d.Member.Name
+		if name == "" {
+			name = defaultName // which is then found not to be this member's
+		}
+		d.Bootstrap.Cluster = clusterOf(name, d.Advertise.Peer)
 		if d.Bootstrap.SRV != "" || d.Discovery.Token != "" || len(d.Discovery.Endpoints) > 0 {
 			d.Bootstrap.Cluster = ""
 		}

@@ -14,8 +14,6 @@ import (
 // file takes all settings from a configuration file. Keys that mean nothing are
 // ignored, as etcd does.
 func (p *parser) file(path string) error {
-	p.info("loaded server configuration, other configuration command line flags and environment variables will be ignored if provided",
-		zap.String("path", path))
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -44,6 +42,8 @@ func (p *parser) file(path string) error {
 			p.made[row.name] = true
 		}
 	}
+	p.info("loaded server configuration, other configuration command line flags and environment variables will be ignored if provided",
+		zap.String("path", path))
 	return nil
 }
 

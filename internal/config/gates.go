@@ -145,7 +145,7 @@ func (v gateMap) Set(s string) error {
 		}
 		on, err := strconv.ParseBool(strings.TrimSpace(word))
 		if err != nil {
-			return fmt.Errorf("invalid value of %s: %s, err: %w", name, word, err)
+			return fmt.Errorf("invalid value of %s=%s, err: %w", name, strings.TrimSpace(word), err)
 		}
 		if !knownGate(name) {
 			return fmt.Errorf("unrecognized feature gate: %s", name)

@@ -124,9 +124,6 @@ func (b Bootstrap) InitialMembers() ([]NamedMember, error) {
 			continue
 		}
 		name, address, _ := strings.Cut(entry, "=")
-		if address == "" {
-			return nil, fmt.Errorf("error setting up initial cluster: empty URL given for %q", name)
-		}
 		if before, ok := found[name]; ok {
 			found[name] = before + "," + address
 			continue

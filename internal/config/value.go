@@ -221,7 +221,11 @@ type urls struct {
 	fileName string
 }
 
+// Set leaves what is there if s is empty, as etcd does.
 func (v urls) Set(s string) error {
+	if s == "" {
+		return nil
+	}
 	parsed, err := parseURLs(s)
 	if err != nil {
 		return err
@@ -236,10 +240,6 @@ func (v urls) fromFile(raw json.RawMessage) error {
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return err
-	}
-	if s == "" {
-		*v.to = nil
-		return nil
 	}
 	if err := v.Set(s); err != nil {
 		return &badURL{v.fileName, err}

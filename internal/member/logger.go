@@ -71,7 +71,7 @@ func logOutputs(c config.Log) (zapcore.WriteSyncer, io.Closer, error) {
 			}
 			f, err := os.OpenFile(o, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 			if err != nil {
-				return nil, nil, errors.Join(fmt.Errorf("log output: %w", err), open.Close())
+				return nil, nil, errors.Join(fmt.Errorf("open sink %q: %w", o, err), open.Close())
 			}
 			sinks, open = append(sinks, zapcore.Lock(f)), append(open, f)
 		}

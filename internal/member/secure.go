@@ -106,16 +106,20 @@ func (c *Config) settingsOf(from *config.Certificates) certs.Settings {
 
 // warnOfPlain tells that certificates do not count where there is no TLS.
 func warnOfPlain(log *zap.Logger, kind string, urls []url.URL, c *config.Certificates) {
+	scheme, flag := "http or unix", "--client-cert-auth"
+	if kind == "peer" {
+		scheme, flag = "HTTP", "--peer-client-cert-auth"
+	}
 	for i := range urls {
 		if isSecure(urls[i]) {
 			continue
 		}
 		at := zap.String(kind+"-url", urls[i].String())
 		if c.CertFile != "" || c.KeyFile != "" || c.Auto {
-			log.Warn("scheme is http or unix while key and cert files are present; ignoring key and cert files", at)
+			log.Warn("scheme is "+scheme+" while key and cert files are present; ignoring key and cert files", at)
 		}
 		if c.ClientCertAuth {
-			log.Warn("scheme is http or unix while client cert auth is enabled; ignoring client cert auth for this URL", at)
+			log.Warn("scheme is "+scheme+" while "+flag+" is enabled; ignoring client cert auth for this URL", at)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package member
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -128,4 +129,19 @@ func TestAFollowerTells(t *testing.T) {
 		"removed member cluster-id=", "applied a configuration change through raft", "closing etcd server",
 		"skipped leadership transfer; local server is not leader local-member-id="+id+" current-leader-member-id=",
 		"stopping remote peer remote-peer-id=", "stopped remote peer remote-peer-id=", "closed etcd server")
+}
+
+func TestCertificatesThatDoNotCountAreTold(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	c := config.Certificates{CertFile: "c", ClientCertAuth: true}
+	u := []url.URL{{Scheme: "http", Host: "h:1"}, {Scheme: "https", Host: "h:2"}}
+	warnOfPlain(zap.New(core), "client", u, &c)
+	warnOfPlain(zap.New(core), "peer", u, &c)
+	tells(t, logs, "scheme is http or unix while key and cert files are present; ignoring key and cert files client-url=http://h:1",
+		"scheme is http or unix while --client-cert-auth is enabled; ignoring client cert auth for this URL client-url=http://h:1",
+		"scheme is HTTP while key and cert files are present; ignoring key and cert files peer-url=http://h:1",
+		"scheme is HTTP while --peer-client-cert-auth is enabled; ignoring client cert auth for this URL peer-url=http://h:1")
+	if n := logs.Len(); n != 0 {
+		t.Errorf("%d lines more", n)
+	}
 }
