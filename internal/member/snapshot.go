@@ -27,7 +27,7 @@ func (m *Member) Snapshot(ctx context.Context) (io.ReadCloser, int64, string, er
 	defer os.RemoveAll(dir)
 	x := m.fsm.Export()
 	defer x.Close()
-	m.log.Info("sending database snapshot to client", zap.Uint64("index", x.Position.Index))
+	m.log.Info("making a database snapshot for a client", zap.Uint64("index", x.Position.Index))
 	began := time.Now()
 	f, err := exchange.WriteSnapshot(ctx, dir, x)
 	if err != nil {

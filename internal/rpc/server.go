@@ -118,7 +118,7 @@ func New(c Config) *Service {
 	s.RegisterService(watchDesc(), m)
 	pb.RegisterLeaseServer(s, &leases{server: c.Server})
 	pb.RegisterClusterServer(s, &clusterService{server: c.Server})
-	pb.RegisterMaintenanceServer(s, &maintenance{server: c.Server, snapshot: c.Snapshot})
+	pb.RegisterMaintenanceServer(s, &maintenance{server: c.Server, snapshot: c.Snapshot, log: c.Logger})
 	pb.RegisterAuthServer(s, &auth{server: c.Server})
 	lockpb.RegisterLockServer(s, &lockService{queue: queue{c.Server, c.Watch}})
 	electionpb.RegisterElectionServer(s, &electionService{queue: queue{c.Server, c.Watch}})

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"bowline/internal/server"
 	"bowline/internal/wire"
 
+	"github.com/dustin/go-humanize"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -42,6 +45,7 @@ type maintenance struct {
 	pb.UnimplementedMaintenanceServer
 	server   *server.Server
 	snapshot Snapshotter
+	log      *zap.Logger
 }
 
 // Snapshotter produces the file that the Snapshot call streams.
@@ -96,10 +100,16 @@ func (m *maintenance) Snapshot(_ *pb.SnapshotRequest, stream grpc.ServerStreamin
 		return toStatus(err)
 	}
 	defer file.Close()
+	began, total := time.Now(), zap.Int64("total-bytes", size-digestBytes)
+	what := []zap.Field{total, zap.String("size", humanize.Bytes(uint64(max(size-digestBytes, 0)))), zap.String("storage-version", version)}
+	m.log.Info("sending database snapshot to client", what...)
 	for left := size; left > 0; {
 		n := min(left, snapshotChunk)
 		if image := left - digestBytes; image > 0 {
 			n = min(image, snapshotChunk)
+		}
+		if left == digestBytes {
+			m.log.Info("sending database sha256 checksum to client", total, zap.Int64("checksum-size", left))
 		}
 		blob := make([]byte, n)
 		if _, err := io.ReadFull(file, blob); err != nil {
@@ -114,6 +124,7 @@ func (m *maintenance) Snapshot(_ *pb.SnapshotRequest, stream grpc.ServerStreamin
 			return err
 		}
 	}
+	m.log.Info("successfully sent database snapshot to client", append(what, zap.Duration("took", time.Since(began)))...)
 	return nil
 }
 
