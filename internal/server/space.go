@@ -18,6 +18,7 @@ const (
 	putOverhead  = 256
 	leaseCost    = 64
 	sizeMaxAge   = 100 * time.Millisecond
+	refusalAge   = time.Millisecond // of the size that a refusal rests on
 	spaceMaxAge  = 500 * time.Millisecond
 	reserveSpare = 2 // growth is allowed again at this multiple of the reserve
 )
@@ -53,15 +54,24 @@ func (s *space) fits(cost int64, now time.Time) bool {
 	if s.cfg.QuotaBytes <= 0 {
 		return true
 	}
-	size := s.engineSize(now)
+	if s.withinQuota(s.engineSize(now, sizeMaxAge), cost) {
+		return true
+	}
+	// Room that was made since the last look counts: operators compact, disarm the
+	// alarm and write at once.
+	size := s.engineSize(now, refusalAge)
+	if s.withinQuota(size, cost) {
+		return true
+	}
+	s.exceededAt.CompareAndSwap(0, size)
+	return false
+}
+
+func (s *space) withinQuota(size, cost int64) bool {
 	if at := s.exceededAt.Load(); at > 0 && size < at {
 		s.exceededAt.CompareAndSwap(at, 0)
 	}
-	if s.exceededAt.Load() > 0 || size+cost >= s.cfg.QuotaBytes {
-		s.exceededAt.CompareAndSwap(0, size)
-		return false
-	}
-	return true
+	return s.exceededAt.Load() == 0 && size+cost < s.cfg.QuotaBytes
 }
 
 // watchSpace lifts this member's alarm when the disk has room again, if the disk
@@ -105,9 +115,9 @@ func (s *Server) alarmed(t pb.AlarmType) bool {
 	return false
 }
 
-func (s *space) engineSize(now time.Time) int64 {
+func (s *space) engineSize(now time.Time, maxAge time.Duration) int64 {
 	at := s.sizeAt.Load()
-	if now.UnixNano()-at > int64(sizeMaxAge) && s.sizeAt.CompareAndSwap(at, now.UnixNano()) {
+	if now.UnixNano()-at > int64(maxAge) && s.sizeAt.CompareAndSwap(at, now.UnixNano()) {
 		s.size.Store(s.cfg.Engine.Size().Total)
 	}
 	return s.size.Load()
