@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -237,11 +238,12 @@ func (p *parser) advise() {
 		p.warn("--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8.")
 	}
 	if p.made["v2-deprecation"] {
-		p.warn("--v2-deprecation is deprecated and its value is ignored.", zap.String("value", d.v2Deprecation))
+		p.warn("--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring user input.")
 	}
 	if d.Limits.MaxRequestBytes > recommendedRequestBytes {
 		p.warn("exceeded recommended request limit", zap.Uint("max-request-bytes", d.Limits.MaxRequestBytes),
-			zap.Int("recommended-request-bytes", recommendedRequestBytes))
+			zap.String("max-request-size", humanize.Bytes(uint64(d.Limits.MaxRequestBytes))),
+			zap.Int("recommended-request-bytes", recommendedRequestBytes), zap.String("recommended-request-size", humanize.Bytes(recommendedRequestBytes)))
 	}
 	if d.Storage.QuotaBytes > recommendedQuotaBytes {
 		p.info("quota is larger than etcd recommends; here the disk is the limit", zap.Int64("quota-size-bytes", d.Storage.QuotaBytes),

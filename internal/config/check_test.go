@@ -171,12 +171,13 @@ func TestGateErrors(t *testing.T) {
 
 func TestAdvice(t *testing.T) {
 	for args, want := range map[string]string{
-		"--max-snapshots=5":            "warn: --max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8. map[]",
-		"--v2-deprecation=write-only":  "warn: --v2-deprecation is deprecated and its value is ignored. map[value:write-only]",
-		"--max-request-bytes=10485761": "warn: exceeded recommended request limit map[max-request-bytes:10485761 recommended-request-bytes:10485760]",
-		"--raft-read-timeout=1s":       "info: raft-read-timeout increased to minimum value: 5s map[]",
-		"--backend-batch-limit=5":      "info: setting is accepted and has no effect map[reason:the store is not bbolt setting:--backend-batch-limit]",
-		"--backend-batch-limit=0":      "",
+		"--max-snapshots=5":           "warn: --max-snapshots is deprecated in 3.6 and will be decommissioned in 3.8. map[]",
+		"--v2-deprecation=write-only": "warn: --v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring user input. map[]",
+		"--max-request-bytes=10485761": "warn: exceeded recommended request limit map[max-request-bytes:10485761 " +
+			"max-request-size:10 MB recommended-request-bytes:10485760 recommended-request-size:10 MB]",
+		"--raft-read-timeout=1s":  "info: raft-read-timeout increased to minimum value: 5s map[]",
+		"--backend-batch-limit=5": "info: setting is accepted and has no effect map[reason:the store is not bbolt setting:--backend-batch-limit]",
+		"--backend-batch-limit=0": "",
 		"--quota-backend-bytes=8589934593": "info: quota is larger than etcd recommends; here the disk is the limit " +
 			"map[quota-size-bytes:8589934593 recommended-quota-size-bytes:8589934592]",
 		"--auto-tls --cert-file=c --key-file=k": "warn: ignoring client auto TLS since certs given map[]",

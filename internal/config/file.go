@@ -81,6 +81,9 @@ func isSection(key string) bool {
 func decodingError(key string, err error) error {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
+		if key == "" {
+			return fmt.Errorf("error unmarshaling JSON: while decoding JSON: json: cannot unmarshal %s into Go value of type embed.configYAML", wrongType.Value)
+		}
 		named := *wrongType
 		named.Struct, named.Field = "configYAML", key
 		return fmt.Errorf("error unmarshaling JSON: while decoding JSON: %w", &named)

@@ -131,6 +131,7 @@ func TestBadFiles(t *testing.T) {
 			"configYAML.log-outputs of type []string",
 		"client-transport-security: {auto-tls: 1}": "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal number into " +
 			"Go struct field configYAML.client-transport-security.auto-tls of type bool",
+		"[]":                           "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value of type embed.configYAML",
 		"name: a\n\tb":                 "error converting YAML to JSON: yaml: line 2: found a tab character that violates indentation",
 		"initial-cluster-state: x":     `unexpected clusterState "x"`,
 		"feature-gates: X=true":        "unrecognized feature gate: X",

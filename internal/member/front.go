@@ -89,6 +89,7 @@ func (m *Member) serveEarly() {
 	for _, p := range m.front.metrics {
 		p.secure(m.sides.clients, m.log, clientRejected, m.front.handshakes, alpnHTTP2, alpnHTTP1)
 		m.front.goHTTP(m, p, newHTTPServer(m, m.cfg.clientBounds().Wrap(metricsMux(m.api, m.shown))))
+		m.log.Info("serving metrics", zap.String("address", p.url))
 	}
 	f, handler := m.front, m.peerMux(m.api)
 	for _, p := range f.peers {

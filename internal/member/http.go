@@ -44,6 +44,7 @@ func (m *Member) clientMux(api *httpapi.API, metrics http.Handler) (http.Handler
 	httpapi.RegisterVars(mux, m.vars)
 	if m.cfg.EnablePprof {
 		httpapi.RegisterPprof(mux)
+		m.log.Info("pprof is enabled", zap.String("path", "/debug/pprof"))
 		if m.cfg.LogLevel != nil {
 			mux.Handle("/debug/log-level", m.cfg.LogLevel)
 		}

@@ -66,7 +66,7 @@ func TestTheLifeOfAMemberIsTold(t *testing.T) {
 		"starting local member " + who, "added member cluster-id=" + cid, "starting etcd server local-member-id=" + id, quota,
 		"raft.node: " + id + " elected leader " + id + " at term 2", published, "ready to serve client requests"}, end...)...)
 
-	cfg.QuotaBytes = -1
+	cfg.QuotaBytes, cfg.EnablePprof, cfg.ListenMetricsURLs = -1, true, local()
 	if m, err = Start(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,8 @@ func TestTheLifeOfAMemberIsTold(t *testing.T) {
 	tells(t, logs, append([]string{"server has already been initialized data-dir=" + cfg.DataDir + " dir-type=member",
 		fmt.Sprintf("restarting local member cluster-id=%s local-member-id=%s commit-index=", cid, id),
 		"recovered/added member from store cluster-id=" + cid, "disabled backend quota quota-name=v3-applier quota-size-bytes=-1",
-		serving, published}, end...)...)
+		"serving metrics address=http://127.0.0.1:0", strings.Replace(serving, "metrics-urls=[]", "metrics-urls=[http://127.0.0.1:0]", 1), published,
+		"pprof is enabled path=/debug/pprof"}, end...)...)
 }
 
 func TestMaintenanceIsTold(t *testing.T) {
