@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -56,6 +57,8 @@ func (p *peer) pump(ctx context.Context, o *outlet, h *holder, s *streamWriter) 
 		sign := false
 		select {
 		case <-o.wake:
+			// Whoever can run now may have more to send: one write carries it along. A write wakes the other side, too.
+			runtime.Gosched()
 			batch = o.take(h, batch)
 		case <-life.C:
 			sign = true
