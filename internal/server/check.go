@@ -54,8 +54,8 @@ func checkDeleteRange(r *pb.DeleteRangeRequest) error {
 
 // maxTxnDepth is how deep transactions may be nested, the outermost counted, whatever
 // number of operations is allowed: they are walked by recursion. The default of that
-// number allows as many, one operation in each.
-const maxTxnDepth = 128
+// number allows as many: one operation in each, and none in the innermost.
+const maxTxnDepth = 129
 
 func checkTxn(r *pb.TxnRequest, maxOps int) error {
 	if err := checkTxnShape(r, maxOps, maxTxnDepth); err != nil {

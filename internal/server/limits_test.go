@@ -61,10 +61,10 @@ func TestOperationsOfATransaction(t *testing.T) {
 		{"compares count", 128, &pb.TxnRequest{Compare: compares[:100], Success: ops(1, nested(&pb.TxnRequest{Success: ops(29, nil)}))}, true},
 		{"several share what is left", 128, &pb.TxnRequest{Success: []*pb.RequestOp{
 			nested(&pb.TxnRequest{Success: ops(126, nil)}), nested(&pb.TxnRequest{Failure: ops(126, nil)})}}, false},
-		{"128 deep", 128, deep(128), false},
-		{"129 deep, with one operation in all but the innermost", 128, deep(129), true},
-		{"128 deep, many allowed", 1 << 20, deep(128), false},
-		{"129 deep, many allowed", 1 << 20, deep(129), true},
+		{"129 deep, with one operation in all but the innermost", 128, deep(129), false},
+		{"130 deep", 128, deep(130), true},
+		{"129 deep, many allowed", 1 << 20, deep(129), false},
+		{"130 deep, many allowed", 1 << 20, deep(130), true},
 		{"5,000 deep, as much as can be decoded", 1 << 20, deep(5000), true},
 	} {
 		err := checkTxn(c.txn, c.allowed)
