@@ -37,6 +37,11 @@ func TestWatchersWantEachRevisionOnceInOrder(t *testing.T) {
 		}
 	}
 	a, b := event{Key: "a", Revision: 2}, event{Key: "b", Revision: 3}
+	for revision, want := range map[int64]int{1: 0, 2: 1, 3: 2, 9: 2} {
+		if got := upTo(revision, []event{a, b}); len(got) != want {
+			t.Errorf("up to revision %d: %v", revision, got)
+		}
+	}
 	for name, got := range map[string][]event{"missing": {a}, "another": {a, a}, "too many": {a, b, b}, "order": {b, a}} {
 		if sameEvents("w", got, []event{a, b}) == nil {
 			t.Errorf("%s: not found", name)

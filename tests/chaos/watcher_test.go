@@ -123,6 +123,16 @@ func decode(from []*mvccpb.Event, last int64) (events []event, now int64, err er
 	return events, last, nil
 }
 
+// upTo is what of a history happened no later than a revision. A member may go on meanwhile: the leases of a load that
+// has ended run out.
+func upTo(revision int64, history []event) []event {
+	after := func(e event) bool { return e.Revision > revision }
+	if i := slices.IndexFunc(history, after); i >= 0 {
+		return history[:i]
+	}
+	return history
+}
+
 // replay is the history below a prefix, as one member has it.
 func (c *client) replay(ctx context.Context, prefix string, from, to int64) (all []event, err error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -148,7 +158,7 @@ func (c *client) replay(ctx context.Context, prefix string, from, to int64) (all
 		}
 		all = append(all, events...)
 	}
-	return all, nil
+	return upTo(to, all), nil
 }
 
 // sameEvents compares what two have seen.

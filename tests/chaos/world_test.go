@@ -237,7 +237,7 @@ func (w *world) watchersSaw(ctx context.Context, l *load, want []event, to int64
 		if watcher.wrong != nil {
 			return watcher.wrong
 		}
-		if err := sameEvents(fmt.Sprintf("watcher %d", i), watcher.events, want); err != nil {
+		if err := sameEvents(fmt.Sprintf("watcher %d", i), upTo(to, watcher.events), want); err != nil {
 			return err
 		}
 	}
