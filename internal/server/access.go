@@ -186,9 +186,10 @@ func (s *Server) permitted(ctx context.Context, req any) (auth.Identity, error) 
 // mayRead refuses a read, or a watch. To be asked after the state that is read was
 // chosen: then nobody sees what was written after the right was lost.
 func (s *Server) mayRead(ctx context.Context, req any) error {
-	id, err := s.callerOf(ctx, req)
-	if err == nil && id.Revision > s.fsm.Rules().Revision {
-		return auth.ErrOldRevision // of another cluster, or another time
+	rules := s.fsm.Rules()
+	id, err := s.callerBy(ctx, rules, req)
+	if err == nil && id.Revision != 0 && (id.Revision < rules.Revision || id.Revision > s.fsm.Rules().Revision) {
+		return auth.ErrOldRevision // and nothing is read, or of another cluster, or another time
 	}
 	return err
 }
@@ -242,14 +243,13 @@ func (s *Server) asRoot(context.Context) (auth.Identity, error) {
 // mayDo asks the rules about what needs the keys of a lease and does not go through the
 // log.
 func (s *Server) mayDo(ctx context.Context, req any) error {
-	_, err := s.callerOf(ctx, req)
+	_, err := s.callerBy(ctx, s.fsm.Rules(), req)
 	return err
 }
 
-// callerOf is who asks for something that the rules allow, or why they do not; nobody
+// callerBy is who asks for something that the rules allow, or why they do not; nobody
 // while there are no rules.
-func (s *Server) callerOf(ctx context.Context, req any) (auth.Identity, error) {
-	rules := s.fsm.Rules()
+func (s *Server) callerBy(ctx context.Context, rules *auth.Rules, req any) (auth.Identity, error) {
 	if !rules.Enabled {
 		return auth.Identity{}, nil
 	}

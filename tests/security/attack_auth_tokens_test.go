@@ -23,6 +23,12 @@ func (r *authRig) read(token string) error {
 	return err
 }
 
+// readNothing is a transaction without operations.
+func (r *authRig) readNothing(token string) error {
+	_, err := pb.NewKVClient(r.plain).Txn(r.with(token), new(pb.TxnRequest))
+	return err
+}
+
 func wantInvalid(t *testing.T, what string, err error) {
 	t.Helper()
 	if status.Code(err) != codes.Unauthenticated || status.Convert(err).Message() != "etcdserver: invalid auth token" {
@@ -189,7 +195,7 @@ func TestJWT(t *testing.T) {
 	// Any change of users or roles makes those void that were given out before, for
 	// keys. Replaying them does not help.
 	r.addUser("another")
-	for what, err := range map[string]error{"read": r.read(mine), "write": r.put("mallory", "m/own", "v", 0), "root's write": r.put("root", "m/own", "v", 0)} {
+	for what, err := range map[string]error{"read": r.read(mine), "read of nothing": r.readNothing(mine), "write": r.put("mallory", "m/own", "v", 0), "root's write": r.put("root", "m/own", "v", 0)} {
 		if status.Convert(err).Message() != "etcdserver: revision of auth store is old" || status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%s with a token of before: %v", what, err)
 		}
@@ -197,6 +203,7 @@ func TestJWT(t *testing.T) {
 	r.must(firstOfMembers(r, mine))
 	r.login("mallory")
 	r.must(r.read(r.tokens["mallory"]))
+	r.must(r.readNothing(r.tokens["mallory"]))
 	// They need no memory of the server's: a restart ends none.
 	r.restart()
 	r.must(r.read(r.tokens["mallory"]))
