@@ -81,7 +81,7 @@ func TestOtherSitesMayNotAsk(t *testing.T) {
 	from := func(site string) func(*http.Request) {
 		return func(req *http.Request) { req.Header.Set("Sec-Fetch-Site", site) }
 	}
-	for _, path := range []string{"/console/api/tree", "/console/api/overview", "/console/api/v3/kv/put", "/console/api/v3/auth/authenticate", "/console/api/none"} {
+	for _, path := range []string{"/console/api/tree", "/console/api/overview", "/console/api/v3/kv/put", "/console/api/v3/auth/user/add", "/console/api/v3/auth/authenticate", "/console/api/none"} {
 		for name, change := range map[string][]func(*http.Request){
 			"unmarked": {unmarked}, "a form": {unmarked, func(req *http.Request) { req.Header.Set("Content-Type", "text/plain") }},
 			"a link": {unmarked, get}, "another site": {from("cross-site")}, "a sister": {from("same-site")},
@@ -117,5 +117,34 @@ func TestHostsThatAreNotAllowed(t *testing.T) {
 		if resp, _ := r.send(path, []byte("{}"), strange); resp.StatusCode != http.StatusMisdirectedRequest {
 			t.Errorf("%s: %d", path, resp.StatusCode)
 		}
+	}
+}
+
+// TestEveryWordIsTranslated finds each text that the page's parts write in English in the table of its other language.
+func TestEveryWordIsTranslated(t *testing.T) {
+	assets := os.DirFS("assets")
+	table, err := fs.ReadFile(assets, "korean.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.Glob(assets, "*.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, found := regexp.MustCompile(`\bt\('((?:[^'\\]|\\.)+)'\)`), 0
+	for _, name := range files {
+		text, err := fs.ReadFile(assets, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range written.FindAllSubmatch(text, -1) {
+			found++
+			if !strings.Contains(string(table), "'"+string(m[1])+"': ") {
+				t.Errorf("%s: %s has no translation", name, m[1])
+			}
+		}
+	}
+	if found < 150 {
+		t.Errorf("only %d texts are found", found)
 	}
 }

@@ -139,7 +139,11 @@ func (p *page) visit(view string) {
 	p.t.Helper()
 	// Where only the view changes, what the last one showed may be there for a moment.
 	eval[bool](p, `(document.querySelector('main h1') || document.body).setAttribute('data-former', '') === undefined`)
-	p.do(chromedp.Navigate(p.origin + "/console/" + view))
+	if at := p.origin + "/console/" + view; eval[bool](p, "location.href === "+quote(at)) {
+		eval[bool](p, "dispatchEvent(new HashChangeEvent('hashchange'))") // a browser does nothing: it is there
+	} else {
+		p.do(chromedp.Navigate(at))
+	}
 	p.until("the view", `document.querySelector('main h1:not([data-former])') !== null`)
 }
 
@@ -193,7 +197,7 @@ func quote(text string) string {
 // page, that carry a name.
 const named = `(() => {
 	const root = [...document.querySelectorAll('dialog[open]')].pop() || document;
-	return [...root.querySelectorAll('button, a, [role=treeitem], input, textarea')].filter((e) => e.checkVisibility() &&
+	return [...root.querySelectorAll('button, a, [role=treeitem], input, textarea, select')].filter((e) => e.checkVisibility() &&
 		((e.getAttribute('aria-label') || '').trim() === name || e.textContent.trim() === name ||
 		 [...(e.labels || [])].some((l) => l.textContent.trim() === name) || (e.querySelector('.key') || {}).textContent === name));
 })()`
@@ -241,6 +245,17 @@ func (p *page) fill(label, text string) {
 		return
 	}
 	p.do(chromedp.SendKeys(at, text))
+}
+
+// choose selects one of a list's values, as a person does.
+func (p *page) choose(label, value string) {
+	p.t.Helper()
+	p.mark(label)
+	eval[bool](p, fmt.Sprintf(`(() => {
+		const list = document.querySelector('[data-under-test]');
+		list.value = %s;
+		return list.value === %[1]s && list.dispatchEvent(new Event('change', { bubbles: true }));
+	})()`, quote(value)))
 }
 
 func (p *page) press(keys ...string) {

@@ -63,7 +63,7 @@ func TestEveryView(t *testing.T) {
 }
 
 // operable are the roles of what can be operated.
-var operable = []string{"button", "link", "textbox", "searchbox", "checkbox", "tab", "treeitem", "tree", "tablist", "tabpanel", "table", "dialog", "navigation", "img"}
+var operable = []string{"button", "link", "combobox", "textbox", "searchbox", "checkbox", "tab", "treeitem", "tree", "tablist", "tabpanel", "table", "dialog", "navigation", "img"}
 
 // nameless lists the controls that a screen reader could not name.
 func (p *page) nameless() (all []string) {

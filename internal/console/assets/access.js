@@ -1,4 +1,5 @@
-// Users and roles.
+// Users and roles. Who may list them may change them; others see their own.
+import { newRole, newUser, ofRole, ofUser, permissionsOf, rolesOf } from './accessedit.js';
 import { call, session } from './api.js';
 import { endOf, fromBase64, keyText, toBase64 } from './bytes.js';
 import { h, problem, table } from './dom.js';
@@ -17,7 +18,8 @@ function range(p) {
   return end === toBase64(endOf(key)) ? `${keyText(key)}*` : `${keyText(key)} … ${keyText(fromBase64(end))}`;
 }
 
-const permissions = (role) => (role.perm || []).map((p) => h('div', {}, h('code', {}, `${(p.permType || 'READ').toLowerCase()} ${range(p)}`)));
+// told is a role's permissions: [text, permission].
+const told = (role) => (role.perm || []).map((p) => [`${(p.permType || 'READ').toLowerCase()} ${range(p)}`, p]);
 
 // each asks for each of the names, a few at a time.
 async function each(names, ask) {
@@ -27,22 +29,48 @@ async function each(names, ask) {
 }
 
 export async function show(root, _params, signal) {
-  root.append(h('h1', {}, t('Users and roles')));
+  const place = h('div');
+  root.append(h('h1', {}, t('Users and roles')), place);
+  await draw(place, signal);
+}
+
+// redraw draws the view anew when something was changed. The focus stays on the control that it was on, if that is there.
+async function redraw(place, signal) {
+  const at = document.activeElement && document.activeElement.getAttribute('aria-label');
+  try {
+    await draw(place, signal);
+  } catch (e) {
+    if (!signal.aborted) place.append(problem(e));
+    return;
+  }
+  const all = [...place.querySelectorAll('button')];
+  const to = all.find((b) => at && b.getAttribute('aria-label') === at) || all[0];
+  if (to && document.activeElement === document.body) to.focus();
+}
+
+async function draw(place, signal) {
+  const again = () => redraw(place, signal);
   const status = await call('auth/status', {}, signal);
-  root.append(status.enabled ? h('p', { class: 'note good' }, t('Access is controlled.'))
-    : h('p', { class: 'note' }, t('Access is not controlled: everybody may do everything.')));
+  const top = status.enabled ? h('p', { class: 'note good' }, t('Access is controlled.'))
+    : h('p', { class: 'note' }, t('Access is not controlled: everybody may do everything.'));
   try {
     const names = (await call('auth/user/list', {}, signal)).users || [];
-    const users = await each(names, async (name) => [name, ((await call('auth/user/get', { name }, signal)).roles || []).join(', ') || '–']);
+    const users = await each(names, async (name) => [name, (await call('auth/user/get', { name }, signal)).roles || []]);
     const roleNames = (await call('auth/role/list', {}, signal)).roles || [];
-    const roles = await each(roleNames, async (role) => [role, role === 'root' ? t('everything') : h('div', {}, permissions(await call('auth/role/get', { role }, signal)))]);
-    root.append(names.length ? table(t('Users'), [t('User'), t('Roles')], users) : h('p', { class: 'quiet' }, t('There are no users.')),
-      roleNames.length ? table(t('Roles'), [t('Role'), t('Permissions')], roles) : h('p', { class: 'quiet' }, t('There are no roles.')));
-    if (Math.max(names.length, roleNames.length) > most) root.append(h('p', { class: 'quiet' }, `${t('The first')} ${most}`));
+    const roles = await each(roleNames, async (role) => [role, told(await call('auth/role/get', { role }, signal))]);
+    const holders = (role) => users.filter(([, held]) => held.includes(role)).map(([name]) => name);
+    place.replaceChildren(top,
+      h('div', { class: 'actions' }, h('button', { type: 'button', onclick: () => newUser(again) }, t('New user')), h('button', { type: 'button', onclick: () => newRole(again) }, t('New role'))),
+      names.length ? table(t('Users'), [t('User'), t('Roles'), t('Changes')], users.map(([name, held]) => [name, rolesOf(name, held, again), ofUser(name, held, roleNames, again)]))
+        : h('p', { class: 'quiet' }, t('There are no users.')),
+      roleNames.length ? table(t('Roles'), [t('Role'), t('Permissions'), t('Changes')],
+        roles.map(([role, held]) => [role, role === 'root' ? t('everything') : permissionsOf(role, held, again), ofRole(role, holders(role), again)]))
+        : h('p', { class: 'quiet' }, t('There are no roles.')));
+    if (Math.max(names.length, roleNames.length) > most) place.append(h('p', { class: 'quiet' }, `${t('The first')} ${most}`));
   } catch (e) {
     if (signal.aborted) return;
-    root.append(problem(e));
-    if (session.user) await own(root, signal);
+    place.replaceChildren(top, problem(e));
+    if (session.user) await own(place, signal);
   }
 }
 
@@ -50,7 +78,7 @@ export async function show(root, _params, signal) {
 async function own(root, signal) {
   try {
     const { roles } = await call('auth/user/get', { name: session.user }, signal);
-    const rows = await each(roles || [], async (role) => [role, h('div', {}, permissions(await call('auth/role/get', { role }, signal)))]);
+    const rows = await each(roles || [], async (role) => [role, h('div', {}, told(await call('auth/role/get', { role }, signal)).map(([text]) => h('div', {}, h('code', {}, text))))]);
     root.append(table(`${t('Your roles')} (${session.user})`, [t('Role'), t('Permissions')], rows));
   } catch { /* the first refusal is shown */ }
 }

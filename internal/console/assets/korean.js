@@ -41,4 +41,11 @@ export const korean = {
   'No prefix has many keys.': '키가 많은 접두사가 없습니다.', 'Prefix': '접두사', 'Share': '비율', 'No requests were counted yet: one of 61 is.': '아직 센 요청이 없습니다. 61개 중 하나를 셉니다.', 'Prefixes by requests': '요청이 많은 접두사',
   'one of 61 is counted': '61개 중 하나를 셈', 'There were no slow requests.': '느린 요청이 없었습니다.', 'Slow requests': '느린 요청', 'When': '시각', 'Took': '걸린 시간', 'Call': '호출', 'Request': '요청',
   'check and encode': '검사와 인코딩', 'agree': '합의', 'apply': '적용', 'agree on a read index': '읽기 인덱스 합의', 'wait until it is applied': '적용될 때까지 대기', 'read and answer': '읽기와 응답',
+
+  'New user': '새 사용자', 'New role': '새 역할', 'Add': '추가', 'Change': '바꾸기', 'Grant': '부여', 'Changed.': '바꿨습니다.', 'New password': '새 비밀번호',
+  'The same once more': '한 번 더', 'The passwords differ.': '두 비밀번호가 다릅니다.', 'without a password: by certificate alone': '비밀번호 없이, 인증서로만', 'Change password': '비밀번호 바꾸기',
+  'Who is logged in as this user has to log in again.': '이 사용자로 로그인한 사람은 다시 로그인해야 합니다.', 'Grant a role': '역할 부여', 'Revoke this role?': '이 역할을 회수할까요?',
+  'Delete this user?': '이 사용자를 삭제할까요?', 'Delete this role?': '이 역할을 삭제할까요?', 'Users who lose it': '이 역할을 잃는 사용자', 'Grant a permission': '권한 부여', 'Revoke this permission?': '이 권한을 회수할까요?',
+  'read': '읽기', 'write': '쓰기', 'read and write': '읽기와 쓰기', 'this key alone': '이 키만', 'from this key up to another': '이 키부터 다른 키까지', 'Up to, but without': '이 키 앞까지',
+  'Nothing here means to the last key.': '비워 두면 마지막 키까지입니다.', 'What': '무엇을', 'Which keys': '어느 키',
 };
