@@ -70,7 +70,7 @@ func (o *watchOptions) run(ctx context.Context, env *Env, args []string) error {
 	if o.interactive {
 		return w.interactive(ctx, envKey, envEnd)
 	}
-	if err := w.follow(ctx, req); err != nil {
+	if err := w.follow(ctx, w.Watch(ctx, req.key, req.opts...), req.exec); err != nil {
 		return err
 	}
 	return cli.Exit(cli.ExitInterrupted, errors.New("watch is canceled by the server"))
@@ -83,10 +83,10 @@ type watchPrinter struct {
 	mu sync.Mutex // held for one response and the commands run for its events
 }
 
-// follow prints a watch until the server ends it.
-func (w *watchPrinter) follow(ctx context.Context, req watchRequest) error {
-	for resp := range w.Watch(ctx, req.key, req.opts...) {
-		if err := w.show(ctx, &resp, req.exec); err != nil {
+// follow prints a watch until the server ends it, and runs the command for its events.
+func (w *watchPrinter) follow(ctx context.Context, watch clientv3.WatchChan, command []string) error {
+	for resp := range watch {
+		if err := w.show(ctx, &resp, command); err != nil {
 			return err
 		}
 	}

@@ -49,8 +49,10 @@ func (w *watchPrinter) interactive(ctx context.Context, envKey, envEnd string) e
 		if req == nil {
 			continue
 		}
+		// It is there before the next line is read, which may ask for its progress.
+		watch := w.Watch(ctx, req.key, req.opts...)
 		go func() {
-			if err := w.follow(ctx, *req); err != nil {
+			if err := w.follow(ctx, watch, req.exec); err != nil {
 				fail(err)
 			}
 		}()

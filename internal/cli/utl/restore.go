@@ -115,6 +115,9 @@ func (o *Restore) initial(ctx context.Context) ([]cluster.Member, error) {
 	}
 	named, err := config.Bootstrap{Cluster: o.cluster}.InitialMembers()
 	if err != nil {
+		if cause := errors.Unwrap(err); cause != nil {
+			err = cause // it is told without what the server says before it
+		}
 		return nil, err
 	}
 	c := cluster.Initial{Name: o.name, Token: o.token, Members: make(map[string][]string), Advertised: advertised}

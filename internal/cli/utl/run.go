@@ -106,8 +106,7 @@ func newRoot(env *Env) *cobra.Command {
 func (env *Env) printer() (*cli.Printer, error) {
 	format, err := cli.ParseFormat(env.writeOut)
 	if err != nil {
-		// Unlike etcdctl, where this is an unsupported feature.
-		return nil, cli.Exit(cli.ExitFailure, err)
+		return nil, err
 	}
 	return &cli.Printer{Out: env.Out, Format: format}, nil
 }

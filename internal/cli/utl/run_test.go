@@ -54,6 +54,8 @@ func TestCommands(t *testing.T) {
 	}{
 		{"snapshot status FILE", 0, "beb6f351, 413, 196, 94 kB, 3.7.0\n", ""},
 		{"snapshot status FILE -w json", 0, `{"hash":3199660881,"revision":413,"totalKey":196,"totalSize":94208,"version":"3.7.0"}`, ""},
+		{"snapshot status FILE -w bogus", 4, "", "Error: unsupported output format\n"},
+		{"snapshot restore FILE --data-dir=none --initial-cluster=x", 1, "", "Error: URL scheme must be http, https, unix, or unixs: \n"},
 		{"hashkv FILE", 0, "3220107905, 413, 379\n", ""},
 		{"hashkv FILE --rev 390 -w fields", 0, "\"Hash\" : 184304392\n\"Hash revision\" : 390\n\"Compact revision\" : 379\n", ""},
 		{"hashkv FILE --rev 10", 1, "", "Error: mvcc: required revision has been compacted\n"},
