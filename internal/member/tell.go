@@ -68,10 +68,14 @@ func (m *Member) tellDirectory(initialized bool) {
 // tellState tells what the directory holds, which fresh says was made just now.
 func (m *Member) tellState(recovered wal.Recovered, fresh bool) {
 	local, clusterID := zap.String("local-member-id", hex(m.id.memberID)), zap.String("cluster-id", hex(m.id.clusterID))
-	if fresh {
+	commit := zap.Uint64("commit-index", recovered.HardState.Commit)
+	switch {
+	case fresh:
 		m.log.Info("starting local member", local, clusterID)
-	} else {
-		m.log.Info("restarting local member", clusterID, local, zap.Uint64("commit-index", recovered.HardState.Commit))
+	case m.cfg.ForceNewCluster:
+		m.log.Info("forcing restart member", clusterID, local, commit)
+	default:
+		m.log.Info("restarting local member", clusterID, local, commit)
 	}
 	message, prefix, urls := "recovered/added member from store", "recovered-remote-peer", "recovered-remote-peer-urls"
 	if fresh {

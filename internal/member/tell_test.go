@@ -66,7 +66,7 @@ func TestTheLifeOfAMemberIsTold(t *testing.T) {
 		"starting local member " + who, "added member cluster-id=" + cid, "starting etcd server local-member-id=" + id, quota,
 		"raft.node: " + id + " elected leader " + id + " at term 2", published, "ready to serve client requests"}, end...)...)
 
-	cfg.QuotaBytes, cfg.EnablePprof, cfg.ListenMetricsURLs = -1, true, local()
+	cfg.QuotaBytes, cfg.EnablePprof, cfg.ListenMetricsURLs, cfg.InitialCorruptCheck = -1, true, local(), true
 	if m, err = Start(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +76,25 @@ func TestTheLifeOfAMemberIsTold(t *testing.T) {
 	tells(t, logs, append([]string{"server has already been initialized data-dir=" + cfg.DataDir + " dir-type=member",
 		fmt.Sprintf("restarting local member cluster-id=%s local-member-id=%s commit-index=", cid, id),
 		"recovered/added member from store cluster-id=" + cid, "disabled backend quota quota-name=v3-applier quota-size-bytes=-1",
+		"starting initial corruption check local-member-id=" + id + " timeout=5.2s", "initial corruption checking passed; no corruption",
 		"serving metrics address=http://127.0.0.1:0", strings.Replace(serving, "metrics-urls=[]", "metrics-urls=[http://127.0.0.1:0]", 1), published,
 		"pprof is enabled path=/debug/pprof"}, end...)...)
+}
+
+func TestAForcedStartIsTold(t *testing.T) {
+	cfg := testConfig(t)
+	for _, want := range []string{"starting local member", "forcing restart member cluster-id="} {
+		core, logs := observer.New(zap.InfoLevel)
+		cfg.Logger, cfg.ForceNewCluster = zap.New(core), true
+		m, err := Start(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		tells(t, logs, want)
+	}
 }
 
 func TestMaintenanceIsTold(t *testing.T) {

@@ -228,10 +228,15 @@ func (s *Server) CompareAtStart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if comparable, err := s.store.Comparable(ctx, own.Revision); err != nil || !comparable {
+	comparable, err := s.store.Comparable(ctx, own.Revision)
+	if err != nil {
 		return err
 	}
-	for _, a := range s.peerHashes(ctx, own.Revision) {
+	var answers []peerHash
+	if comparable { // else there is nothing to differ in
+		answers = s.peerHashes(ctx, own.Revision)
+	}
+	for _, a := range answers {
 		switch {
 		case a.err != nil:
 			s.cfg.Logger.Warn("failed hash kv request", memberField("local-member-id", s.cfg.MemberID), zap.Int64("requested-revision", own.Revision),
