@@ -58,7 +58,7 @@ func bareText(text string) error { return bare(errors.New(text)) }
 func Run(ctx context.Context, env *Env, args []string) int {
 	global, rest, err := parse(globalOptions(), args, false)
 	if err != nil {
-		fmt.Fprintf(env.Out, "Incorrect Usage.\n\n")
+		fmt.Fprintf(env.Out, "Incorrect Usage. %v\n\n", err)
 		showAll(env.Out)
 		fmt.Fprintln(env.Err, err)
 		return exitUsage
@@ -147,8 +147,7 @@ func (s *session) report(err error) int {
 	fmt.Fprintln(s.env.Err, "Error: ", err)
 	var unavailable *clusterError
 	if errors.As(err, &unavailable) {
-		fmt.Fprintln(s.env.Err)
-		fmt.Fprintln(s.env.Err, unavailable.detail())
+		fmt.Fprintln(s.env.Err, unavailable.detail()) // the text above ends in an empty line
 	}
 	return code
 }

@@ -180,3 +180,26 @@ func TestHealthForever(t *testing.T) {
 		t.Errorf("%d,\n%s\nwant\n%s", code, out, want)
 	}
 }
+
+// TestTextsOfFailures are those of etcd 3.4's tool, to the empty line.
+func TestTextsOfFailures(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close() // nobody listens there any more
+	address := strings.TrimPrefix(gone.URL, "http://")
+	refused := "dial tcp " + address + ": connect: connection refused"
+	f := &fake{url: gone.URL}
+	want := "Error:  client: etcd cluster is unavailable or misconfigured; error #0: " + refused + "\n\nerror #0: " + refused + "\n\n"
+	if code, out := run(t.Context(), f, nil, "get", "a"); code != exitConnection || out != want {
+		t.Errorf("%d, %q, want %q", code, out, want)
+	}
+	if code, out := run(t.Context(), f, nil, "--bogus", "get", "a"); code != exitUsage ||
+		!strings.HasPrefix(out, "Incorrect Usage. flag provided but not defined: -bogus\n\nNAME:\n") {
+		t.Errorf("%d, %q", code, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // the names are not asked for, whatever the machine's resolver is
+	code, out := run(ctx, f, nil, "--discovery-srv", "x.invalid", "get", "a")
+	if code != exitUsage || !strings.HasPrefix(out, "dns lookup errors: lookup ") || strings.Count(out, " and lookup ") != 1 {
+		t.Errorf("%d, %q", code, out)
+	}
+}

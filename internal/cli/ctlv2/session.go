@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -97,21 +96,27 @@ func (s *session) discover(domain string) ([]string, error) {
 		name = "-" + name
 	}
 	var urls []string
-	var last error
-	for service, scheme := range map[string]string{"etcd-client-ssl": "https", "etcd-client": "http"} {
-		if scheme == "http" && !insecure {
-			continue
-		}
+	var failed []string
+	for _, x := range [][2]string{{"etcd-client-ssl", "https"}, {"etcd-client", "http"}} {
+		service, scheme := x[0], x[1]
 		_, records, err := net.DefaultResolver.LookupSRV(s.ctx, service+name, "tcp", domain)
 		if err != nil {
-			last = err
+			failed = append(failed, err.Error())
 		}
 		for _, r := range records {
-			urls = append(urls, fmt.Sprintf("%s://%s", scheme, net.JoinHostPort(strings.TrimSuffix(r.Target, "."), fmt.Sprint(r.Port))))
+			u := fmt.Sprintf("%s://%s", scheme, net.JoinHostPort(strings.TrimSuffix(r.Target, "."), fmt.Sprint(r.Port)))
+			if scheme == "http" && !insecure {
+				fmt.Fprintf(s.env.Err, "ignoring discovered insecure endpoint %q\n", u)
+				continue
+			}
+			urls = append(urls, u)
 		}
 	}
 	if len(urls) == 0 {
-		return nil, bare(errors.Join(fmt.Errorf("no endpoints in the DNS of %s", domain), last))
+		if len(failed) == 2 {
+			return nil, bare(fmt.Errorf("dns lookup errors: %s", strings.Join(failed, " and ")))
+		}
+		return nil, bare(fmt.Errorf("no endpoints in the DNS of %s", domain))
 	}
 	return urls, nil
 }
