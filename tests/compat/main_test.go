@@ -15,12 +15,10 @@ import (
 var (
 	server  = testkit.Program{Name: "etcd", Variable: "BOWLINE_ETCD"}
 	etcdutl = testkit.Program{Name: "etcdutl", Variable: "BOWLINE_ETCDUTL"}
-	// other is what members of mixed clusters run.
-	other = testkit.Program{Name: "etcd", Variable: "BOWLINE_OTHER_ETCD"}
-	ports testkit.Ports
+	ports   testkit.Ports
 )
 
-func TestMain(m *testing.M) { testkit.Main(m, &server, &etcdutl, &other) }
+func TestMain(m *testing.M) { testkit.Main(m, &server, &etcdutl) }
 
 // startServer starts a server that ends with the test.
 func startServer(t *testing.T, flags ...string) *testkit.Server {

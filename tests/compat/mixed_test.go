@@ -129,12 +129,22 @@ func (m *mixed) lead(ctx context.Context, clients []*clientv3.Client, i int) {
 	m.t.Fatalf("m%d does not lead", i)
 }
 
+// otherProgram is what the other members of mixed clusters run: ours, if no other is named.
+func otherProgram(t *testing.T) string {
+	t.Helper()
+	if other := os.Getenv("BOWLINE_OTHER_ETCD"); other != "" {
+		return other
+	}
+	return server.Path(t)
+}
+
 // TestMixedCluster: a member of ours and two of another program are one cluster, whoever leads, with TLS between them and
 // without; each follows again that was away for longer than the log lasts; and the others are replaced by ours in place.
 func TestMixedCluster(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
-			m, programs := newMixed(t, scheme, 3), []string{server.Path(t), other.Path(t), other.Path(t)}
+			m, other := newMixed(t, scheme, 3), otherProgram(t)
+			programs := []string{server.Path(t), other, other}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			var clients []*clientv3.Client
