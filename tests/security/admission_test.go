@@ -76,8 +76,10 @@ func TestMemoryShort(t *testing.T) {
 		err     error
 		refused bool
 	}{
-		"everything":               {read(func(*pb.RangeRequest) {}), true},
-		"everything, sorted":       {read(func(q *pb.RangeRequest) { q.Limit, q.SortTarget = 1, pb.RangeRequest_MOD }), true},
+		"everything": {read(func(*pb.RangeRequest) {}), true},
+		"everything, sorted": {read(func(q *pb.RangeRequest) {
+			q.Limit, q.SortOrder, q.SortTarget = 1, pb.RangeRequest_ASCEND, pb.RangeRequest_MOD
+		}), true},
 		"everything, in a txn":     {second(kv.Txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{list(400), list(400)}})), true},
 		"a page":                   {read(func(q *pb.RangeRequest) { q.Limit = 400 }), false},
 		"the number":               {read(func(q *pb.RangeRequest) { q.CountOnly = true }), false},
