@@ -118,11 +118,12 @@ func (l *loop) tick() {
 // not run in time.
 func (l *loop) noteTick(now time.Time) {
 	cfg := &l.node.cfg
-	late := now.Sub(l.lastTick) - 2*cfg.TickInterval*time.Duration(cfg.HeartbeatTicks)
+	expected := 2 * cfg.TickInterval * time.Duration(cfg.HeartbeatTicks)
+	late := now.Sub(l.lastTick) - expected
 	if !l.lastTick.IsZero() && late > 0 && l.soft.RaftState == raft.StateLeader && !l.alone {
 		l.node.lateHeartbeats.Add(1)
 		cfg.Logger.Warn("leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk",
-			zap.Duration("heartbeat-interval", cfg.TickInterval), zap.Duration("exceeded-duration", late))
+			zap.Duration("heartbeat-interval", cfg.TickInterval), zap.Duration("expected-duration", expected), zap.Duration("exceeded-duration", late))
 	}
 	l.lastTick = now
 }
