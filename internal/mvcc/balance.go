@@ -84,6 +84,7 @@ func (s *Store) splitLeaf() (bool, error) {
 	defer s.mu.Unlock()
 	s.leaves.counts[at] = half
 	s.leaves.insert(at+1, border, rest)
+	s.leavesMoved()
 	return true, nil
 }
 
@@ -112,5 +113,6 @@ func (s *Store) mergeLeaves() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leaves = merged
+	s.leavesMoved()
 	return nil
 }

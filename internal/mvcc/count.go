@@ -15,15 +15,12 @@ const maxCorrections = 50_000
 // count returns the number of live keys in [start, end) at rev: the count now,
 // corrected by what changed since. An end of nil means no end.
 func (s *Store) count(ctx context.Context, start, end []byte, rev int64) (int64, error) {
-	total, now, iters, err := s.countParts(start, end)
-	defer func() {
-		for _, it := range iters {
-			it.Close()
-		}
-	}()
+	parts, err := s.countParts(start, end)
+	defer parts.close()
 	if err != nil {
 		return 0, err
 	}
+	total, now := parts.total, parts.now
 	if rev < s.compacted.Load() {
 		return 0, ErrCompacted
 	}
@@ -37,31 +34,66 @@ func (s *Store) count(ctx context.Context, start, end []byte, rev int64) (int64,
 		}
 		total -= born
 	}
-	for _, it := range iters {
+	for i, it := range parts.iters {
 		n, err := countWalk(ctx, it, now)
 		if err != nil {
 			return 0, err
+		}
+		if e := parts.edges[i]; e.first {
+			s.keepHead(head{border: e.start, end: e.end, count: n}, parts.changes)
 		}
 		total += n
 	}
 	return total, nil
 }
 
-// countParts adds up whole leaves and opens an iterator over each part that is
-// left, all as of one revision, now.
-func (s *Store) countParts(start, end []byte) (total, now int64, iters []engine.Iterator, err error) {
+// countParts are what a count consists of, as of revision now.
+type countParts struct {
+	now   int64
+	total int64 // of whole leaves, and of known heads
+	// edges are left to walk, each with its iterator. changes is the number of
+	// changes of leaves until now.
+	edges   []edge
+	iters   []engine.Iterator
+	changes int64
+}
+
+func (p *countParts) close() {
+	for _, it := range p.iters {
+		it.Close()
+	}
+}
+
+// countParts adds up what is known and opens an iterator over each part that is
+// left, all as of one revision. The parts are to be closed, even after an error.
+func (s *Store) countParts(start, end []byte) (p countParts, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	now = s.current.Load()
+	p.now, p.changes = s.current.Load(), s.leafChanges
 	total, edges := s.leaves.sum(start, end)
+	p.total = total
 	for _, e := range edges {
+		if n, ok := s.heads.find(e); ok {
+			p.total += n
+			continue
+		}
 		it, err := newVersionIter(s.engine, e.start, e.end)
 		if err != nil {
-			return 0, 0, iters, err
+			return p, err
 		}
-		iters = append(iters, it)
+		p.edges, p.iters = append(p.edges, e), append(p.iters, it)
 	}
-	return total, now, iters, nil
+	return p, nil
+}
+
+// borderAfter is the border between leaves that follows key, nil if there is none.
+func (s *Store) borderAfter(key []byte) []byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if i := s.leaves.find(key) + 1; i < len(s.leaves.borders) {
+		return s.leaves.borders[i]
+	}
+	return nil
 }
 
 // bornSince returns how many more live keys [start, end) has at now than at rev.

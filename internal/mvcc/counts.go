@@ -31,8 +31,11 @@ func (l *leaves) find(key []byte) int {
 }
 
 // edge is a part of a leaf that has to be walked: keys in [start, end), an end
-// of nil meaning no end.
-type edge struct{ start, end []byte }
+// of nil meaning no end. first tells that it begins where the leaf does.
+type edge struct {
+	start, end []byte
+	first      bool
+}
 
 // sum adds up the leaves that lie wholly in [start, end) and names the at most
 // two parts that are left to walk. An end of nil means no end.
@@ -57,8 +60,8 @@ func (l *leaves) sum(start, end []byte) (total int64, edges []edge) {
 			continue
 		}
 		e := edge{start: start, end: end}
-		if bytes.Compare(l.borders[i], start) > 0 {
-			e.start = l.borders[i]
+		if bytes.Compare(l.borders[i], start) >= 0 {
+			e.start, e.first = l.borders[i], true
 		}
 		if i+1 < len(l.borders) && (end == nil || bytes.Compare(l.borders[i+1], end) < 0) {
 			e.end = l.borders[i+1]

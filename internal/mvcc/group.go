@@ -100,6 +100,8 @@ func (g *Group) Publish() (events []Event, complete bool) {
 	s := g.store
 	s.mu.Lock()
 	for i, d := range g.deltas {
+		s.leafChanges++
+		s.heads.forget(s.leaves.borders[i])
 		before := s.leaves.counts[i]
 		s.leaves.counts[i] += d
 		s.oversized = s.oversized || s.leaves.counts[i] > leafKeys

@@ -42,9 +42,12 @@ type Store struct {
 	current   atomic.Int64
 	compacted atomic.Int64
 
-	// mu guards leaves, and makes them change together with current.
-	mu     sync.RWMutex
-	leaves leaves
+	// mu guards leaves and what is known of them, and makes them change together with
+	// current. leafChanges counts their changes.
+	mu          sync.RWMutex
+	leaves      leaves
+	heads       heads
+	leafChanges int64
 	// oversized tells that a leaf may have to be split, emptied how many have become
 	// small; only the writer uses them.
 	oversized bool

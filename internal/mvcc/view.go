@@ -145,7 +145,9 @@ func (v View) rangeOne(req *pb.RangeRequest, a *wire.Answer) error {
 func (v View) rangeMany(ctx context.Context, req *pb.RangeRequest, end []byte, a *wire.Answer) error {
 	c := newCollector(req, a)
 	var walked int64
-	rev, cut, err := v.scan(ctx, req.Key, end, req.Revision, func(_, value []byte) (bool, error) {
+	passed := passage{border: v.store.borderAfter(req.Key)}
+	rev, cut, err := v.scan(ctx, req.Key, end, req.Revision, func(stored, value []byte) (bool, error) {
+		passed.key(stored, walked)
 		walked++
 		if err := c.add(value[1:]); err != nil {
 			return false, err
@@ -156,7 +158,11 @@ func (v View) rangeMany(ctx context.Context, req *pb.RangeRequest, end []byte, a
 		if v.most > 0 && a.Len()+c.toSortBytes > v.most {
 			return false, ErrBounded
 		}
-		return !c.enough(), nil
+		if !c.enough() {
+			return true, nil
+		}
+		passed.end(stored, walked)
+		return false, nil
 	})
 	if err != nil {
 		return err
@@ -165,13 +171,40 @@ func (v View) rangeMany(ctx context.Context, req *pb.RangeRequest, end []byte, a
 		return err
 	}
 	if cut {
-		if walked, err = v.count(ctx, req.Key, end, rev); err != nil {
+		rest, err := v.count(ctx, passed.border, end, rev)
+		if err != nil {
 			return err
 		}
+		walked = passed.before + rest
 	}
 	a.Bool(tagRangeMore, c.more)
 	a.Int(tagRangeCount, walked)
 	return nil
+}
+
+// passage is what a walk that ends early knows for the count of its range: how many
+// keys there are before a place from which on they need not be walked again.
+type passage struct {
+	// border is that place, at first the border between count leaves that follows the
+	// range's start, nil if there is none.
+	border []byte
+	before int64
+	found  bool
+}
+
+// key tells of the next key, before which there were n.
+func (p *passage) key(stored []byte, n int64) {
+	if !p.found && p.border != nil && bytes.Compare(engine.VersionUserKey(stored), p.border) >= 0 {
+		p.before, p.found = n, true
+	}
+}
+
+// end tells of the walk's last key, the n-th.
+func (p *passage) end(stored []byte, n int64) {
+	if !p.found {
+		key := engine.VersionUserKey(stored)
+		p.border, p.before, p.found = append(key[:len(key):len(key)], 0), n, true
+	}
 }
 
 // scan walks the live keys of [start, end) at the requested revision (<= 0: the
