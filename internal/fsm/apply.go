@@ -8,6 +8,7 @@ import (
 	"bowline/internal/auth"
 	"bowline/internal/engine"
 	"bowline/internal/mvcc"
+	"bowline/internal/v2"
 	"bowline/internal/wire"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -35,6 +36,10 @@ type group struct {
 	// access, if not nil, puts changed rules into force. It runs before the applied index
 	// is published: whoever has waited for an index must find the rules of then.
 	access func()
+	// tree tells that the group has to do with the tree of API v2, and treeEvents what has
+	// changed there.
+	tree       bool
+	treeEvents []*v2.Event
 	// after runs once the batch is committed and the revision published.
 	after []func()
 }
@@ -132,7 +137,7 @@ func (f *FSM) needsOwnGroup(e *raftpb.Entry, req *pb.InternalRaftRequest) (alone
 	case auth.Applies(req):
 		return true, false
 	case f.old != nil:
-		return true, false
+		return v2.Alone(f.old), false
 	case f.asksForLease(req):
 		if req.Txn != nil {
 			_, own = mvcc.TxnReads(req.Txn)
@@ -219,6 +224,11 @@ func (f *FSM) commit(g *group) error {
 		return fmt.Errorf("fsm: build a batch: %w", err)
 	}
 	b := g.kv.Batch()
+	if g.tree {
+		if err := f.v2.Seal(b); err != nil {
+			return fmt.Errorf("fsm: build a batch: %w", err)
+		}
+	}
 	// gofail: var commitBeforePreCommitHook struct{}
 	if err := b.Set(metaKey(metaApplied), g.last.encode(), nil); err != nil {
 		return fmt.Errorf("fsm: build a batch: %w", err)

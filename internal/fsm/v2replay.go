@@ -35,6 +35,9 @@ func NewV2Replay(e *engine.Engine, members *cluster.View) (*V2Replay, error) {
 func (r *V2Replay) Apply(t raftpb.EntryType, data []byte) error {
 	b := r.engine.NewBatch()
 	result, err := r.apply(b, t, data)
+	if err == nil {
+		err = r.tree.Seal(b)
+	}
 	if err != nil {
 		_ = b.Close()
 		return fmt.Errorf("fsm: replay the tree of API v2: %w", err)

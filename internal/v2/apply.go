@@ -32,9 +32,9 @@ type txn struct {
 	gone map[string]bool
 }
 
-// Apply applies a request of clients' (or an expiry) to a batch that holds nothing of
-// the store yet: it reads the engine, before it writes. An error is a fault of this
-// member.
+// Apply applies a request of clients' (or an expiry) to a batch, which is to be sealed.
+// One that is to be Alone gets a batch that holds nothing of the store yet. An error is a
+// fault of this member.
 func (s *Store) Apply(b *engine.Batch, req *wire.V2Request) (Result, error) {
 	t := &txn{s: s, b: b, req: req}
 	name := path.Clean("/" + req.Path)
@@ -52,10 +52,8 @@ func (s *Store) Apply(b *engine.Batch, req *wire.V2Request) (Result, error) {
 		// A read changes nothing; whoever asked reads when it is applied.
 		return t.r, nil
 	}
-	if err != nil {
-		return t.r, err
-	}
-	return t.r, s.write(b)
+	s.unsealed = true
+	return t.r, err
 }
 
 // Settle gives a tree that came from members which know none an index that is the same
@@ -71,9 +69,6 @@ func (s *Store) Settle(at uint64) {
 	s.deltas.restart(s.state.index)
 }
 
-// write writes the index and the counters.
-func (s *Store) write(b *engine.Batch) error { return b.Set(stateKey(), s.state.encode(), nil) }
-
 // Count lets changes of members pass through the index, which counts those, too. They
 // have no nodes here and nobody can watch them.
 func (s *Store) Count(b *engine.Batch, changes ...Counter) error {
@@ -87,7 +82,8 @@ func (s *Store) Count(b *engine.Batch, changes ...Counter) error {
 			return err
 		}
 	}
-	return s.write(b)
+	s.unsealed = true
+	return nil
 }
 
 // forget removes the event that the present index pushes out of the history.
@@ -98,8 +94,10 @@ func (s *Store) forget(b *engine.Batch) error {
 	return b.Delete(eventKey(s.state.index-HistoryLen), nil)
 }
 
-// Publish makes what was applied known, once it is in the engine.
+// Publish makes what was applied known, once it is in the engine: all events of the
+// batch, in order.
 func (s *Store) Publish(events []*Event) {
+	clear(s.changed)
 	s.horizon.stored()
 	for _, e := range events {
 		if e.Node.Path == EnabledPath {
@@ -129,7 +127,7 @@ func (t *txn) isDir(name string) (bool, error) {
 	if s.dirs[name] {
 		return true, nil
 	}
-	n, err := get(s.engine.Get, name)
+	n, err := s.node(name)
 	if n == nil || !n.Dir || err != nil {
 		return false, err
 	}
@@ -145,12 +143,12 @@ func (t *txn) missing(name string) (*Error, error) {
 	if there, err := t.isDir(path.Dir(name)); there || err != nil {
 		return NewError(CodeNotFound, name, t.s.state.index), err
 	}
-	return missing(t.s.engine.Get, name, t.s.state.index)
+	return missing(t.s.node, name, t.s.state.index)
 }
 
 // lookup returns the node, or nil and the request refused.
 func (t *txn) lookup(name string, counted Counter) (*Node, error) {
-	n, err := get(t.s.engine.Get, name)
+	n, err := t.s.node(name)
 	if n != nil || err != nil {
 		return n, err
 	}
@@ -180,7 +178,7 @@ func (t *txn) put(name string) error {
 
 // set creates a node, or replaces a file.
 func (t *txn) set(name string) error {
-	old, err := get(t.s.engine.Get, name)
+	old, err := t.s.node(name)
 	if err != nil {
 		return err
 	}
@@ -215,7 +213,7 @@ func (t *txn) create(name string, inOrder bool) error {
 	if protected(name) {
 		return t.refuse(CreatesFailed, CodeRootReadOnly, "/")
 	}
-	old, err := get(t.s.engine.Get, name)
+	old, err := t.s.node(name)
 	if err != nil {
 		return err
 	}
@@ -331,8 +329,9 @@ func (t *txn) change(action string, old *Node) error {
 	if err := t.store(old, &n); err != nil {
 		return err
 	}
-	n.Modified = t.index
-	return t.tell(&Event{Action: action, Node: n, Prev: old, Refresh: t.refresh()})
+	e := &Event{Action: action, Node: n, Prev: old, Refresh: t.refresh()}
+	e.Node.Modified = t.index
+	return t.tell(e)
 }
 
 // remove deletes a node, under conditions if the request has any.

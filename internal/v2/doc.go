@@ -5,7 +5,7 @@
 //
 // Apply is a function of (state, request): the time that events show, and by which
 // nodes expire, comes with the request. Only the writer, package fsm, calls Apply and
-// Count, and Publish when what they have written is in the engine. Get, Watch and the
+// Count, Seal when a batch is full, and Publish when it is in the engine. Get, Watch and the
 // rest may be called from any goroutine.
 //
 // The package starts no goroutines. A caller of Watch must call Watcher.Close.

@@ -86,7 +86,7 @@ func (t *txn) expire() error {
 		if t.gone[name] {
 			continue // it went with a directory
 		}
-		n, err := get(t.s.engine.Get, name)
+		n, err := t.s.node(name)
 		if err != nil {
 			return err
 		}

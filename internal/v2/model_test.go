@@ -24,6 +24,9 @@ type bench struct {
 	rand   *rand.Rand
 	now    int64
 	live   []*live
+	// batch is being filled, if not nil, and events are its.
+	batch  *engine.Batch
+	events []*Event
 }
 
 // live is a watcher, and what it should have got.
@@ -57,14 +60,34 @@ func (b *bench) open() {
 	b.store = New(b.engine, st)
 }
 
-// apply applies a request as fsm does.
+// apply applies a request in a batch of its own, as fsm may.
 func (b *bench) apply(r *wire.V2Request) Result {
-	batch := b.engine.NewBatch()
-	got, err := b.store.Apply(batch, r)
-	b.must(err)
-	b.must(b.engine.Commit(batch))
-	b.store.Publish(got.Events)
+	b.commit()
+	got := b.add(r)
+	b.commit()
 	return got
+}
+
+// add applies a request in the batch that is being filled.
+func (b *bench) add(r *wire.V2Request) Result {
+	if b.batch == nil {
+		b.batch = b.engine.NewBatch()
+	}
+	got, err := b.store.Apply(b.batch, r)
+	b.must(err)
+	b.events = append(b.events, got.Events...)
+	return got
+}
+
+// commit makes known what was added.
+func (b *bench) commit() {
+	if b.batch == nil {
+		return
+	}
+	b.must(b.store.Seal(b.batch))
+	b.must(b.engine.Commit(b.batch))
+	b.store.Publish(b.events)
+	b.batch, b.events = nil, nil
 }
 
 func (b *bench) one(of ...string) string { return of[b.rand.IntN(len(of))] }
@@ -136,7 +159,13 @@ func (b *bench) step() {
 	r := b.request()
 	before := b.model.index
 	events, code, cause := b.model.apply(r)
-	got := b.apply(r)
+	if Alone(r) {
+		b.commit()
+	}
+	got := b.add(r)
+	if Alone(r) || b.maybe(4) {
+		b.commit()
+	}
 	switch {
 	case code == 0 && got.Refusal != nil, code != 0 && got.Refusal == nil:
 		b.t.Fatalf("%+v: refused with %+v, want code %d", r, got.Refusal, code)
@@ -167,6 +196,7 @@ func all(events []*Event) (out []string) {
 // compare compares the tree and everything in it.
 func (b *bench) compare() {
 	b.t.Helper()
+	b.commit()
 	b.must(b.store.Check())
 	if b.store.Index() != b.model.index {
 		b.t.Fatalf("the index is %d, want %d", b.store.Index(), b.model.index)
@@ -204,6 +234,7 @@ func (b *bench) compare() {
 
 // search compares a search of the history.
 func (b *bench) search() {
+	b.commit()
 	since := 1 + b.rand.Uint64N(b.model.index+1)
 	name, recursive := b.path(), b.maybe(2)
 	w, err := b.store.Watch(name, recursive, b.maybe(2), since)
@@ -236,6 +267,7 @@ func (b *bench) search() {
 }
 
 func (b *bench) watch() {
+	b.commit()
 	l := &live{name: b.path(), recursive: b.maybe(2), stream: b.maybe(2)}
 	var err error
 	l.w, err = b.store.Watch(l.name, l.recursive, l.stream, 0)
@@ -245,6 +277,7 @@ func (b *bench) watch() {
 
 // settle compares what the watchers got, and ends them.
 func (b *bench) settle() {
+	b.commit()
 	for _, l := range b.live {
 		var got []*Event
 		for more := true; more; {

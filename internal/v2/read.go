@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"errors"
 	"fmt"
 
 	"bowline/internal/engine"
@@ -43,24 +44,36 @@ func (s *Store) Read(name string, recursive bool, now int64) (*Reading, error) {
 }
 
 func open(it engine.Iterator, name string, now int64) (*Reading, error) {
-	st := State{first: 1}
-	if v, err := find(it)(stateKey()); err == nil {
-		if err := st.parse(v); err != nil {
-			return nil, err
-		}
+	st, err := stateIn(it)
+	if err != nil {
+		return nil, err
 	}
-	n, err := get(find(it), name)
+	node := func(name string) (*Node, error) { return get(find(it), name) }
+	n, err := node(name)
 	if err != nil {
 		return nil, err
 	}
 	if n == nil {
-		refusal, err := missing(find(it), name, st.index)
+		refusal, err := missing(node, name, st.index)
 		if err != nil {
 			return nil, err
 		}
 		return nil, refusal
 	}
 	return &Reading{Index: st.index, node: n, it: it, now: now}, nil
+}
+
+// stateIn is the state as an iterator sees it.
+func stateIn(it engine.Iterator) (State, error) {
+	st := State{first: 1}
+	v, err := find(it)(stateKey())
+	switch {
+	case errors.Is(err, engine.ErrNotFound):
+		return st, nil
+	case err != nil:
+		return st, fmt.Errorf("v2: read the store's index: %w", err)
+	}
+	return st, st.parse(v)
 }
 
 // Node is the node itself.

@@ -53,8 +53,10 @@ func (s *State) oldest() uint64 {
 	return max(s.first, s.index-HistoryLen+1)
 }
 
-func (s *State) encode() []byte {
-	b := binary.AppendUvarint(make([]byte, 0, 64), s.index)
+func (s *State) encode() []byte { return s.append(nil) }
+
+func (s *State) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, s.index)
 	b = binary.AppendUvarint(b, s.first)
 	for _, n := range s.counts {
 		b = binary.AppendUvarint(b, n)

@@ -18,6 +18,10 @@ type Store struct {
 	state State
 	// dirs are directories that are there; see isDir. The writer's alone.
 	dirs map[string]bool
+	// changed is what the batch that is being filled has made of nodes, nil of those it
+	// has removed, and unsealed whether the state has changed. The writer's alone.
+	changed  map[string]*Node
+	unsealed bool
 	// deltas are of the last changes, and scratch is the writer's alone.
 	deltas  deltas
 	horizon horizon
@@ -30,7 +34,7 @@ type Store struct {
 
 // New returns the tree in e, of which st was loaded. Of the tree itself nothing is read.
 func New(e *engine.Engine, st State) *Store {
-	s := &Store{engine: e, dirs: make(map[string]bool)}
+	s := &Store{engine: e, dirs: make(map[string]bool), changed: make(map[string]*Node)}
 	s.hub.init()
 	s.Restart(st)
 	return s
@@ -41,6 +45,8 @@ func New(e *engine.Engine, st State) *Store {
 func (s *Store) Restart(st State) {
 	s.state = st
 	clear(s.dirs)
+	clear(s.changed)
+	s.unsealed = false
 	s.deltas.restart(st.index)
 	s.horizon.restart()
 	s.guarded.Store(st.guarded)
@@ -86,12 +92,12 @@ func get(find func(key []byte) ([]byte, error), name string) (*Node, error) {
 
 // missing tells why there is no node: the first component on the way that is not
 // there, or not a directory.
-func missing(find func(key []byte) ([]byte, error), name string, index uint64) (*Error, error) {
+func missing(find func(name string) (*Node, error), name string, index uint64) (*Error, error) {
 	for i := 1; i <= len(name); i++ {
 		if i < len(name) && name[i] != '/' {
 			continue
 		}
-		n, err := get(find, name[:i])
+		n, err := find(name[:i])
 		switch {
 		case err != nil:
 			return nil, err

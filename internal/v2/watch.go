@@ -180,13 +180,23 @@ func (s *Store) searched(w *Watcher, since uint64, now State) (*Event, error) {
 	if oldest := now.oldest(); since < oldest {
 		return nil, cleared(oldest, since, now.index)
 	}
-	it, err := s.engine.NewIter(&engine.IterOptions{LowerBound: eventKey(since), UpperBound: eventKey(now.index + 1)})
+	it, err := s.engine.NewIter(&engine.IterOptions{LowerBound: eventKey(since), UpperBound: engine.ClassEnd(engine.ClassV2)})
 	if err != nil {
 		return nil, fmt.Errorf("v2: open iterator: %w", err)
 	}
 	defer it.Close()
+	// What is searched may have been pushed out meanwhile, by changes of which the hub
+	// does not know yet.
+	seen, err := stateIn(it)
+	if err != nil {
+		return nil, err
+	}
+	if oldest := seen.oldest(); since < oldest {
+		return nil, cleared(oldest, since, seen.index)
+	}
 	var found *Event
-	for ok := it.First(); ok && found == nil; ok = it.Next() {
+	end := string(eventKey(now.index + 1))
+	for ok := it.First(); ok && found == nil && string(it.Key()) < end; ok = it.Next() {
 		e, err := parseEvent(it.Value())
 		if err != nil {
 			return nil, err
@@ -195,14 +205,7 @@ func (s *Store) searched(w *Watcher, since uint64, now State) (*Event, error) {
 			found = e
 		}
 	}
-	if err := it.Error(); err != nil {
-		return nil, err
-	}
-	// What was searched may have been pushed out meanwhile.
-	if later := s.hub.published(); found == nil && since < later.oldest() {
-		return nil, cleared(later.oldest(), since, later.index)
-	}
-	return found, nil
+	return found, it.Error()
 }
 
 func cleared(oldest, since, index uint64) *Error {

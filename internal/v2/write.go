@@ -38,6 +38,7 @@ func (t *txn) store(old, n *Node) error {
 	if old != nil {
 		t.erased(old)
 	}
+	t.s.changed[n.Path] = n
 	t.stored(n)
 	return t.b.Set(nodeKey(n.Path), n.append(nil), nil)
 }
@@ -52,6 +53,7 @@ func (t *txn) erase(n *Node) error {
 			return err
 		}
 	}
+	t.s.changed[n.Path] = nil
 	t.erased(n)
 	return t.b.Delete(nodeKey(n.Path), nil)
 }

@@ -1,0 +1,31 @@
+package v2
+
+import (
+	"bowline/internal/engine"
+	"bowline/internal/wire"
+)
+
+// Alone tells whether a request must be the only one of its batch: it walks the engine,
+// which does not have what the batch's other requests have changed.
+func Alone(req *wire.V2Request) bool {
+	return req.Method == wire.V2Expire || req.Method == wire.V2Delete && (req.Dir || req.Recursive)
+}
+
+// Seal adds the index and the counters to a batch, once all its requests are applied.
+func (s *Store) Seal(b *engine.Batch) error {
+	if !s.unsealed {
+		return nil
+	}
+	s.unsealed = false
+	s.scratch = s.state.append(s.scratch[:0])
+	return b.Set(stateKey(), s.scratch, nil)
+}
+
+// node finds a node for the writer: as the batch has left it, or else as it is in the
+// engine; nil if there is none. It must not be modified.
+func (s *Store) node(name string) (*Node, error) {
+	if n, changed := s.changed[name]; changed {
+		return n, nil
+	}
+	return get(s.engine.Get, name)
+}
