@@ -64,9 +64,20 @@ type departing struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration
+	extended time.Time
 }
 
-func (d *departing) extend() { _ = d.control.SetWriteDeadline(time.Now().Add(d.patience)) }
+// extend gives a write its time, and up to an eighth more, because a deadline is dear to
+// set: most answers are written at once.
+func (d *departing) extend() {
+	now := time.Now()
+	slack := d.patience / 8
+	if now.Sub(d.extended) < slack {
+		return
+	}
+	d.extended = now
+	_ = d.control.SetWriteDeadline(now.Add(d.patience + slack))
+}
 
 // Unwrap is for http.ResponseController.
 func (d *departing) Unwrap() http.ResponseWriter { return d.ResponseWriter }

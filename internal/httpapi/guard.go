@@ -29,17 +29,26 @@ func allows(list []string, s string) bool {
 
 // Wrap puts the guard before h.
 func (g Guard) Wrap(h http.Handler) http.Handler {
+	methods, headers := []string{"POST, GET, OPTIONS, PUT, DELETE"}, []string{"accept, content-type, authorization"}
+	anyOrigin, toAll := []string{everything}, allows(g.Origins, everything)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if host := hostOf(r); r.TLS == nil && !allows(g.Hosts, host) {
+		if r.TLS == nil && !allows(g.Hosts, everything) && !allows(g.Hosts, hostOf(r)) {
+			host := hostOf(r)
 			g.Logger.Warn("rejecting HTTP request to prevent DNS rebinding attacks", zap.String("host", host))
 			http.Error(w, fmt.Sprintf(strangeHost, host, host), http.StatusMisdirectedRequest)
 			return
 		}
-		switch origin := r.Header.Get("Origin"); {
-		case allows(g.Origins, everything):
-			allowOrigin(w, everything)
-		case slices.Contains(g.Origins, origin):
-			allowOrigin(w, origin)
+		origin := anyOrigin
+		if !toAll {
+			origin = []string{r.Header.Get("Origin")}
+		}
+		if toAll || slices.Contains(g.Origins, origin[0]) {
+			// The names are in their canonical form. The values are shared by all answers: to add to
+			// one, as to any that is full, copies it.
+			h := w.Header()
+			h["Access-Control-Allow-Origin"] = origin
+			h["Access-Control-Allow-Methods"] = methods
+			h["Access-Control-Allow-Headers"] = headers
 		}
 		if isUpgrade(r) && !g.mayConnect(r) {
 			http.Error(w, "the page's origin is not among those of --cors", http.StatusForbidden)
@@ -72,11 +81,4 @@ func hostOf(r *http.Request) string {
 		return host
 	}
 	return r.Host
-}
-
-func allowOrigin(w http.ResponseWriter, origin string) {
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE")
-	h.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
 }

@@ -57,14 +57,14 @@ type Config struct {
 // API is the handlers of API v2.
 type API struct {
 	Config
-	cluster   string
+	cluster   []string // the value of a header, shared by all answers
 	passwords *auth.Passwords
 	bounds    bounds
 }
 
 // New returns the handlers.
 func New(c Config) *API {
-	return &API{Config: c, cluster: strconv.FormatUint(c.ClusterID, 16), passwords: auth.NewPasswords(c.BcryptCost), bounds: newBounds()}
+	return &API{Config: c, cluster: []string{strconv.FormatUint(c.ClusterID, 16)}, passwords: auth.NewPasswords(c.BcryptCost), bounds: newBounds()}
 }
 
 // route is who answers on a path, and to which methods; "" is all.
@@ -143,7 +143,10 @@ func cleanPath(p string) string {
 	if p == "" {
 		return "/"
 	}
-	cleaned := path.Clean("/" + p)
+	if p[0] != '/' {
+		p = "/" + p
+	}
+	cleaned := path.Clean(p)
 	if p[len(p)-1] == '/' && cleaned != "/" {
 		cleaned += "/"
 	}
@@ -222,7 +225,7 @@ func figures(w http.ResponseWriter, v any) {
 }
 
 // identify adds the cluster's ID to an answer.
-func (a *API) identify(w http.ResponseWriter) { w.Header().Set(headerCluster, a.cluster) }
+func (a *API) identify(w http.ResponseWriter) { w.Header()[headerCluster] = a.cluster }
 
 func now() int64 { return time.Now().UnixNano() }
 

@@ -41,7 +41,7 @@ func (a *API) keys(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, v2.NewError(v2.CodeUnauthorized, "Insufficient credentials", 0))
 		return
 	}
-	name := path.Join(v2.KeysPrefix, key)
+	name := path.Clean(v2.KeysPrefix + key)
 	switch {
 	case r.Method == http.MethodGet && p.wait && !p.quorum:
 		a.watch(w, r, name, p)
@@ -65,11 +65,11 @@ func (a *API) fail(w http.ResponseWriter, err error) {
 // head sends the headers of a success.
 func (a *API) head(w http.ResponseWriter, status int, index uint64) {
 	commit, term := a.Member.Progress()
+	values := []string{contentJSON, strconv.FormatUint(index, 10), strconv.FormatUint(commit, 10), strconv.FormatUint(term, 10)}
 	h := w.Header()
-	h.Set("Content-Type", contentJSON)
-	h.Set(headerIndex, strconv.FormatUint(index, 10))
-	h.Set(headerRaftIndex, strconv.FormatUint(commit, 10))
-	h.Set(headerRaftTerm, strconv.FormatUint(term, 10))
+	for i, name := range []string{"Content-Type", headerIndex, headerRaftIndex, headerRaftTerm} {
+		h[name] = values[i : i+1 : i+1] // the names are in their canonical form
+	}
 	w.WriteHeader(status)
 }
 

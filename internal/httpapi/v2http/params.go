@@ -34,8 +34,11 @@ type params struct {
 // readParams checks all parameters, also those that the method has no use for. The
 // order of the checks decides which of several errors is told.
 func readParams(w http.ResponseWriter, r *http.Request) (*params, *v2.Error) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	p := new(params)
+	if r.URL.RawQuery == "" && !bodied(r) {
+		return p, nil // there are none
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	var err error
 	if p.form, err = readForm(r); err != nil {
 		return nil, v2.NewError(v2.CodeInvalidForm, err.Error(), 0)
@@ -110,10 +113,14 @@ func (p *params) choice(name string) *bool {
 	return &set
 }
 
+const formContent = "application/x-www-form-urlencoded"
+
 // readForm is the query, and the body of a form before it.
 func readForm(r *http.Request) (url.Values, error) {
-	if _, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil && bodied(r) && r.Header.Get("Content-Type") != "" {
-		return nil, err
+	if content := r.Header.Get("Content-Type"); bodied(r) && content != "" && content != formContent {
+		if _, _, err := mime.ParseMediaType(content); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.ParseForm(); err != nil {
 		return nil, err
