@@ -66,7 +66,12 @@ func (e *Event) JSON() []byte {
 	if b := e.encoded.Load(); b != nil {
 		return *b
 	}
-	b := append([]byte(`{"action":"`), e.Action...)
+	room := e.Node.roomJSON()
+	if e.Prev != nil {
+		room += e.Prev.roomJSON()
+	}
+	b := append(make([]byte, 0, room), `{"action":"`...)
+	b = append(b, e.Action...)
 	b = append(b, `","node":`...)
 	b = e.Node.appendJSON(b, e.Time, !removes(e.Action))
 	if e.Prev != nil {
@@ -81,6 +86,16 @@ func (e *Event) JSON() []byte {
 // appendJSON appends a node that is not expanded.
 func (n *Node) appendJSON(b []byte, now int64, withValue bool) []byte {
 	return n.closeJSON(n.openJSON(b, now, withValue))
+}
+
+// roomJSON is about as long as a node's JSON with what is around it.
+func (n *Node) roomJSON() int {
+	const fixed, expiry = 128, 64
+	room := fixed + len(n.Path) + len(n.Value)
+	if n.Expires != 0 {
+		room += expiry
+	}
+	return room
 }
 
 // openJSON appends what comes before a directory's nodes. Each field ends with a comma.
@@ -138,16 +153,32 @@ func secondsLeft(at, now int64) int64 {
 
 // appendText appends a JSON string as encoding/json has it.
 func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			quoted, err := json.Marshal(s)
-			if err != nil {
-				panic("v2: a string that has no JSON: " + err.Error())
-			}
-			return append(b, quoted...)
+	if !plain(s) {
+		text, err := json.Marshal(s)
+		if err != nil {
+			panic("v2: a string that has no JSON: " + err.Error())
 		}
+		return append(b, text...)
 	}
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
+}
+
+// quoted tells of each byte whether a string with it is not its own JSON.
+var quoted = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c < 0x20 || c >= utf8.RuneSelf || strings.IndexByte(`"\<>&`, byte(c)) >= 0
+	}
+	return t
+}()
+
+// plain tells whether a string is its own JSON, between quotes.
+func plain(s string) bool {
+	for i := range len(s) {
+		if quoted[s[i]] {
+			return false
+		}
+	}
+	return true
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"sync"
+
+	"bowline/internal/engine"
 )
 
 // Hash is a sum over all nodes of the tree as they are stored, at one index. Members
@@ -112,14 +114,25 @@ func (s *Store) Rewind(h Hash, index uint64) (Hash, bool) {
 	return Hash{Index: index, Sum: h.Sum - sum}, known
 }
 
-// stored and erased note that a node comes, and goes.
-func (t *txn) stored(n *Node) { t.s.deltas.add(t.s.state.index, t.s.sumOf(n)) }
-func (t *txn) erased(n *Node) { t.s.deltas.add(t.s.state.index, -t.s.sumOf(n)) }
+// stored and erased note that a node comes, and goes. Its record is valid until the next
+// is made.
+func (t *txn) stored(n *Node) (key, value []byte) {
+	key, value = t.s.record(n)
+	t.s.deltas.add(t.s.state.index, nodeSum(engine.Body(key), value))
+	return key, value
+}
 
-// sumOf encodes a node as it is stored. Only the writer calls it.
-func (s *Store) sumOf(n *Node) uint64 {
+func (t *txn) erased(n *Node) {
+	key, value := t.s.record(n)
+	t.s.deltas.add(t.s.state.index, -nodeSum(engine.Body(key), value))
+}
+
+// record encodes a node as it is stored. Only the writer calls it.
+func (s *Store) record(n *Node) (key, value []byte) {
 	s.scratch = appendPath(append(s.scratch[:0], kindNode), n.Path)
-	path := len(s.scratch)
+	body := len(s.scratch)
+	s.scratch = engine.AppendKey(s.scratch, engine.ClassV2, s.scratch[:body])
+	at := len(s.scratch)
 	s.scratch = n.append(s.scratch)
-	return nodeSum(s.scratch[:path], s.scratch[path:])
+	return s.scratch[body:at], s.scratch[at:]
 }

@@ -87,10 +87,18 @@ func (r *Reading) Close() error {
 	return r.it.Close()
 }
 
+// getHead begins the answer of a get.
+const getHead = `{"action":"get","node":`
+
 // Write has write take the answer of a get, piece by piece.
 func (r *Reading) Write(write func([]byte) error) error {
 	const piece = 32 << 10
-	l := listing{r: r, b: []byte(`{"action":"get","node":`)}
+	if !r.node.Dir {
+		b := append(make([]byte, 0, r.node.roomJSON()), getHead...)
+		b = r.node.appendJSON(b, r.now, true)
+		return write(append(b, '}', '\n'))
+	}
+	l := listing{r: r, b: []byte(getHead)}
 	l.b = r.node.openJSON(l.b, r.now, true)
 	l.open = []*Node{r.node}
 	l.listed = []bool{false}

@@ -128,6 +128,11 @@ const headBytes = 1 + 3*binary.MaxVarintLen64
 // append appends the node but for its path.
 func (n *Node) append(b []byte) []byte {
 	b = slices.Grow(b, headBytes+len(n.Value))
+	return append(n.appendHead(b), n.Value...)
+}
+
+// appendHead appends what comes before a node's value.
+func (n *Node) appendHead(b []byte) []byte {
 	var flags byte
 	if n.Dir {
 		flags |= flagDir
@@ -135,8 +140,7 @@ func (n *Node) append(b []byte) []byte {
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, n.Created)
 	b = binary.AppendUvarint(b, n.Modified)
-	b = binary.AppendVarint(b, n.Expires)
-	return append(b, n.Value...)
+	return binary.AppendVarint(b, n.Expires)
 }
 
 var errDamaged = errors.New("v2: damaged record")
@@ -217,12 +221,19 @@ func (e *Event) append(b []byte) []byte {
 	b = appendSized(b, e.Action)
 	b = appendSized(b, e.Node.Path)
 	b = binary.AppendVarint(b, e.Time)
-	node := e.Node.append(nil)
-	b = appendSized(b, node)
+	b = e.Node.appendSized(b)
 	if e.Prev != nil {
-		b = appendSized(b, e.Prev.append(node[:0]))
+		b = e.Prev.appendSized(b)
 	}
 	return b
+}
+
+// appendSized appends what append does, behind its length.
+func (n *Node) appendSized(b []byte) []byte {
+	var room [headBytes]byte
+	head := n.appendHead(room[:0])
+	b = binary.AppendUvarint(b, uint64(len(head)+len(n.Value)))
+	return append(append(b, head...), n.Value...)
 }
 
 // appendSized appends bytes behind their number.

@@ -16,7 +16,8 @@ func (t *txn) advance() {
 func (t *txn) tell(e *Event) error {
 	e.Time = t.req.Time
 	t.r.Events = append(t.r.Events, e)
-	if err := t.b.Set(eventKey(t.index), e.append(nil), nil); err != nil {
+	t.s.scratch = e.append(t.s.scratch[:0])
+	if err := t.b.Set(eventKey(t.index), t.s.scratch, nil); err != nil {
 		return err
 	}
 	return t.s.forget(t.b)
@@ -39,8 +40,8 @@ func (t *txn) store(old, n *Node) error {
 		t.erased(old)
 	}
 	t.s.changed[n.Path] = n
-	t.stored(n)
-	return t.b.Set(nodeKey(n.Path), n.append(nil), nil)
+	key, value := t.stored(n)
+	return t.b.Set(key, value, nil)
 }
 
 // erase removes one node's records.

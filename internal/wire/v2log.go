@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -52,9 +53,13 @@ func treeTag() []byte { return protowire.AppendTag(nil, fieldTree, protowire.Byt
 // log holds such entries.
 func (r *V2Request) Entry() []byte {
 	const leaseCheckpoint = 11
-	bare := r.Encode()
-	b := make([]byte, 0, len(bare)+24)
-	b = protowire.AppendBytes(append(b, treeTag()...), bare)
+	// The length of the request comes before it: its room is as wide as the widest.
+	const head = 3 + binary.MaxVarintLen32
+	bare := r.append(make([]byte, head, head+r.room()+24))
+	var start [head]byte
+	before := protowire.AppendVarint(append(start[:0], treeTag()...), uint64(len(bare)-head))
+	b := bare[head-len(before):]
+	copy(b, before)
 	b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.VarintType), r.ID)
 	return protowire.AppendBytes(protowire.AppendTag(b, leaseCheckpoint, protowire.BytesType), nil)
 }
@@ -72,7 +77,16 @@ func tree(b []byte) []byte {
 // Encode returns the bytes of a bare request, as etcd 3.4 has it. As there, every field is there but those that
 // the client did not give.
 func (r *V2Request) Encode() []byte {
-	b := make([]byte, 0, 64+len(r.Path)+len(r.Value)+len(r.PrevValue))
+	return r.append(make([]byte, 0, r.room()))
+}
+
+// room is at least the length of a bare request.
+func (r *V2Request) room() int {
+	const fixed = 128
+	return fixed + len(r.Path) + len(r.Value) + len(r.PrevValue)
+}
+
+func (r *V2Request) append(b []byte) []byte {
 	text := func(num protowire.Number, s string) {
 		b = protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), s)
 	}
