@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"bowline/internal/member"
 	"bowline/internal/rpc"
 	"bowline/internal/rpc/electionpb"
 	"bowline/internal/rpc/lockpb"
@@ -43,10 +41,12 @@ const (
 	both      = certified | admins
 )
 
-var callers = []struct {
+type caller struct {
 	bit  int
 	name string
-}{{nobody, ""}, {reader, "reader"}, {writer, "writer"}, {admin, "admin"}, {root, "root"}, {certified, "certified"}}
+}
+
+var callers = []caller{{nobody, ""}, {reader, "reader"}, {writer, "writer"}, {admin, "admin"}, {root, "root"}, {certified, "certified"}}
 
 // accessRow is a call, who may make it, and how it is made. It may well fail for other
 // reasons.
@@ -207,42 +207,60 @@ func queueRows() []accessRow {
 	}
 }
 
+func accessRows() []accessRow {
+	return slices.Concat(keyRows(), clusterRows(), queueRows(), authRows())
+}
+
+// methods are those of all calls that the server has.
+func methods() (all []string) {
+	for service, info := range rpc.New(rpc.Config{Metrics: rpc.NewMetrics(false)}).GetServiceInfo() {
+		for _, m := range info.Methods {
+			all = append(all, fmt.Sprintf("/%s/%s", service, m.Name))
+		}
+	}
+	return all
+}
+
 // TestEveryCall makes every call that the server has as callers of every kind. A call
 // without a row, in the server or here, fails the test.
 func TestEveryCall(t *testing.T) {
-	rows := slices.Concat(keyRows(), clusterRows(), queueRows(), authRows())
+	rows := accessRows()
 	known := map[string]bool{}
 	for _, row := range rows {
 		known[row.method] = true
 	}
-	for service, info := range rpc.New(rpc.Config{Metrics: rpc.NewMetrics(false)}).GetServiceInfo() {
-		for _, m := range info.Methods {
-			method := fmt.Sprintf("/%s/%s", service, m.Name)
-			if !known[method] {
-				t.Errorf("%s has no row: say who may make it", method)
-			}
-			if rpc.AccessOf(method) == rpc.AccessUnknown {
-				t.Errorf("%s has no row in the server's own table", method)
-			}
+	for _, method := range methods() {
+		if !known[method] {
+			t.Errorf("%s has no row: say who may make it", method)
+		}
+		if rpc.AccessOf(method) == rpc.AccessUnknown {
+			t.Errorf("%s has no row in the server's own table", method)
 		}
 	}
 	r := startAuth(t, nil)
 	r.prepareCallers()
+	r.makeCalls(rows, callers, func(bit int) grpc.ClientConnInterface {
+		if bit == certified {
+			return r.named
+		}
+		return r.plain
+	})
+}
+
+// makeCalls makes the calls of all rows as all who, over connections of theirs.
+func (r *authRig) makeCalls(rows []accessRow, who []caller, over func(bit int) grpc.ClientConnInterface) {
+	r.t.Helper()
 	for _, row := range rows {
-		for _, c := range callers {
-			conn := r.plain
-			if c.bit == certified {
-				conn = r.named
-			}
+		for _, c := range who {
 			ctx, cancel := context.WithTimeout(r.as(c.name), 5*time.Second)
-			err := row.call(ctx, conn)
+			err := row.call(ctx, over(c.bit))
 			cancel()
 			allowed := row.who&c.bit != 0
 			if allowed == refused(err) || status.Code(err) == codes.DeadlineExceeded {
-				t.Errorf("%s %s by %q: %v, want it allowed: %v", row.method, row.what, c.name, err, allowed)
+				r.t.Errorf("%s %s by %q: %v, want it allowed: %v", row.method, row.what, c.name, err, allowed)
 			}
 			if !allowed && c.bit == nobody != strings.Contains(fmt.Sprint(err), "user name is empty") {
-				t.Errorf("%s %s by %q is refused with %v", row.method, row.what, c.name, err)
+				r.t.Errorf("%s %s by %q is refused with %v", row.method, row.what, c.name, err)
 			}
 			if row.method == "/etcdserverpb.Auth/AuthDisable" && err == nil {
 				r.enable()
@@ -267,38 +285,4 @@ func (r *authRig) prepareCallers() {
 	r.must(r.put("", "k/election/a", "v", 0))
 	r.enable()
 	r.login("reader", "writer", "admin")
-}
-
-// TestEveryPath asks for what the ports serve over HTTP. It is open to everybody, and
-// tells nothing of keys, values, users or their tokens.
-func TestEveryPath(t *testing.T) {
-	r := startAuth(t, func(c *member.Config) { c.EnablePprof = false })
-	r.addRole("role-secret", authpb.Permission_READ, "key-secret", "")
-	r.addUser("user-secret", "role-secret")
-	r.must(r.put("", "key-secret", "value-secret", 0))
-	r.enable()
-	r.login("user-secret")
-	client, peer := r.cfg.ListenClientURLs[0].String(), r.cfg.ListenPeerURLs[0].String()
-	for url, want := range map[string]int{
-		client + "/health": 200, client + "/health?serializable=true": 200, client + "/version": 200, client + "/metrics": 200,
-		client + "/livez": 200, client + "/readyz": 200, client + "/debug/vars": 200,
-		client + "/debug/pprof/": 404, client + "/": 404, client + "/members": 404, client + "/leases": 404, client + "/raft/probing": 404,
-		client + "/v2/keys": 404,
-		peer + "/version":   200, peer + "/members": 200, peer + "/raft/probing": 200,
-		peer + "/health": 404, peer + "/metrics": 404, peer + "/debug/vars": 404, peer + "/v3/kv/range": 404, peer + "/": 404,
-	} {
-		resp, err := http.Get(url)
-		r.must(err)
-		body, err := io.ReadAll(resp.Body)
-		r.must(errors.Join(err, resp.Body.Close()))
-		if resp.StatusCode != want {
-			t.Errorf("%s answers %d, want %d", url, resp.StatusCode, want)
-		}
-		for _, secret := range []string{"key-secret", "value-secret", "user-secret", "role-secret", r.tokens["root"]} {
-			if strings.Contains(string(body), secret) {
-				t.Errorf("%s tells %q", url, secret)
-			}
-		}
-	}
-	http.DefaultClient.CloseIdleConnections()
 }
