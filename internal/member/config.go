@@ -74,7 +74,9 @@ type Config struct {
 	DialFromAdvertised bool
 
 	// UrgentRevocations lets leases be revoked when other proposals are refused.
-	UrgentRevocations     bool
+	UrgentRevocations bool
+	// FastKeepAlive renews leases that are known, whatever waits to be applied.
+	FastKeepAlive         bool
 	MaxRequestBytes       int
 	MaxTxnOps             int
 	MaxConcurrentStreams  uint32

@@ -322,7 +322,7 @@ func (m *Member) serverConfig() server.Config {
 		AutoCompaction: m.cfg.AutoCompaction,
 		CorruptCheck:   m.cfg.CorruptCheck, CompactHashCheck: m.cfg.CompactHashCheck,
 		Credentials: rpc.Caller(m.cfg.ClientTLS.ClientCertAuth), Tokens: m.tokens, BcryptCost: m.cfg.BcryptCost,
-		Memory: m.memory, UrgentRevocations: m.cfg.UrgentRevocations,
+		Memory: m.memory, UrgentRevocations: m.cfg.UrgentRevocations, FastKeepAlive: m.cfg.FastKeepAlive,
 	}
 	dir := m.dir.member
 	if usage, err := m.cfg.FS.GetDiskUsage(dir); err == nil {

@@ -97,7 +97,7 @@ func (s *Server) mayRenew(ctx context.Context, id int64) error {
 	if err := s.Identified(ctx); err != nil || !s.fsm.Rules().Enabled {
 		return err
 	}
-	if err := s.appliedSoon(ctx); err != nil {
+	if err := s.knownSoon(ctx, id); err != nil {
 		return err
 	}
 	return s.mayDo(ctx, &pb.LeaseKeepAliveRequest{ID: id})
@@ -114,7 +114,7 @@ func again(err error) error {
 // RenewLease is LeaseKeepAlive on the leader: it refuses with lease.ErrNotPrimary or
 // lease.ErrNotFound, and returns the TTL in seconds.
 func (s *Server) RenewLease(ctx context.Context, id int64) (ttl int64, err error) {
-	if err := s.appliedSoon(ctx); err != nil {
+	if err := s.knownSoon(ctx, id); err != nil {
 		return 0, err
 	}
 	if s.cfg.LeaseClock.Recorded(id) {
@@ -138,6 +138,17 @@ func (s *Server) RenewLease(ctx context.Context, id int64) (ttl int64, err error
 			return 0, context.Cause(ctx)
 		}
 	}
+}
+
+// knownSoon waits until it is certain whether there is a lease. One that is known need
+// not be waited for, if that is asked for: under a backlog leases are kept alive still.
+func (s *Server) knownSoon(ctx context.Context, id int64) error {
+	if s.cfg.FastKeepAlive {
+		if _, ok := s.fsm.Leases().Get(id); ok {
+			return nil
+		}
+	}
+	return s.appliedSoon(ctx)
 }
 
 // appliedSoon waits, not long, until what is committed now is applied here, so

@@ -78,6 +78,8 @@ type Config struct {
 	Memory *admission.Memory
 	// UrgentRevocations lets leases be revoked when other proposals are refused.
 	UrgentRevocations bool
+	// FastKeepAlive renews leases that are known, whatever waits to be applied.
+	FastKeepAlive bool
 	// BcryptCost is the cost of hashing passwords; 0 is bcrypt's default.
 	BcryptCost int
 	Logger     *zap.Logger
