@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -109,6 +110,19 @@ type Discovery struct {
 	User                  string
 	Password              string
 }
+
+// WithoutSecrets is what can be shown: that there is a password, which may stand behind
+// the user, and not which.
+func (d Discovery) WithoutSecrets() Discovery {
+	user, _, both := strings.Cut(d.User, ":")
+	if d.User = user; both || d.Password != "" {
+		d.Password = hidden
+	}
+	return d
+}
+
+// hidden stands for a value that is not shown.
+const hidden = "(set)"
 
 // Storage says how much may be stored.
 type Storage struct {

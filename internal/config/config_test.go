@@ -254,6 +254,7 @@ func TestEnvironment(t *testing.T) {
 		"PATH=/bin", "ETCDCTL_API=3", "ETCD_HEARTBEAT_INTERVAL=50", "ETCD_DATA_DIR=", "ETCD_NONSENSE=1",
 		"ETCD_VERSION=true", "ETCD_UNSUPPORTED_ARCH=riscv64", "ETCD_V=1",
 		"ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL=5s", "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK=true",
+		"ETCD_DISCOVERY_USER=anna:hush-hush",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -264,6 +265,7 @@ func TestEnvironment(t *testing.T) {
 	want := []string{
 		"warn: cannot set special environment variable map[key:ETCD_VERSION value:true]",
 		"info: recognized and used environment variable map[variable-name:ETCD_HEARTBEAT_INTERVAL variable-value:50]",
+		"info: recognized and used environment variable map[variable-name:ETCD_DISCOVERY_USER variable-value:(set)]",
 		"info: recognized and used environment variable map[variable-name:ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL variable-value:5s]",
 		"info: recognized and used environment variable map[variable-name:ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK variable-value:true]",
 		"info: recognized and used environment variable map[variable-name:ETCD_V variable-value:1]",

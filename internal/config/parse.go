@@ -222,6 +222,9 @@ func (p *parser) useEnvironment(env map[string]string, given map[string]bool) er
 				continue
 			}
 			p.made[row.name] = true
+			if row.name == "discovery-user" || row.name == "discovery-password" {
+				v = hidden
+			}
 			p.info("recognized and used environment variable", zap.String("variable-name", key), zap.String("variable-value", v))
 		}
 	}

@@ -22,9 +22,7 @@ import (
 // stay secret.
 func LogConfig(log *zap.Logger, c *config.Config) {
 	shown := *c
-	if shown.Discovery.Password != "" {
-		shown.Discovery.Password = "(set)"
-	}
+	shown.Discovery = c.Discovery.WithoutSecrets()
 	state := "new"
 	if c.Bootstrap.Existing {
 		state = "existing"

@@ -124,7 +124,7 @@ func TestTheConfigurationIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings.Discovery.Password = "hush-hush"
+	settings.Discovery.User, settings.Discovery.Password = "anna:hush-hush", "hush-hush, too"
 	core, logs := observer.New(zap.InfoLevel)
 	LogConfig(zap.New(core), settings)
 	got := logs.All()[0].ContextMap()
@@ -134,7 +134,7 @@ func TestTheConfigurationIsTold(t *testing.T) {
 			t.Errorf("%s is %v, want %v", field, got[field], want)
 		}
 	}
-	if text := fmt.Sprint(got); strings.Contains(text, "hush-hush") {
+	if text := fmt.Sprint(got); strings.Contains(text, "hush-hush") || !strings.Contains(text, "anna") {
 		t.Errorf("the password is shown: %s", text)
 	}
 }
