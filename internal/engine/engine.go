@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 )
 
@@ -199,6 +200,14 @@ func (e *Engine) Checkpoint(dir string) error {
 // Size is the space, in bytes, that the engine's files take, with what is yet to be
 // flushed, and Live the part that holds current data.
 type Size struct{ Total, Live int64 }
+
+// Fields are for lines of the log, with etcd's names.
+func (s Size) Fields() []zap.Field {
+	return []zap.Field{
+		zap.Int64("current-db-size-bytes", s.Total), zap.String("current-db-size", humanize.Bytes(uint64(s.Total))),
+		zap.Int64("current-db-size-in-use-bytes", s.Live), zap.String("current-db-size-in-use", humanize.Bytes(uint64(s.Live))),
+	}
+}
 
 // Size reports the space taken. It is cheap enough to be asked on each request
 // of an operator, not on each write.

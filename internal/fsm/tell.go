@@ -9,7 +9,6 @@ import (
 	"bowline/internal/cluster"
 	"bowline/internal/mvcc"
 
-	"github.com/dustin/go-humanize"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 )
@@ -70,10 +69,7 @@ func (f *FSM) tellCompaction(removed int, took time.Duration, h mvcc.Hash, taken
 	if taken {
 		fields = append(fields, zap.Uint32("hash", h.Sum))
 	}
-	size := f.engine.Size()
-	f.cfg.Logger.Info("finished scheduled compaction", append(fields,
-		zap.Int64("current-db-size-bytes", size.Total), zap.String("current-db-size", humanize.Bytes(uint64(size.Total))),
-		zap.Int64("current-db-size-in-use-bytes", size.Live), zap.String("current-db-size-in-use", humanize.Bytes(uint64(size.Live))))...)
+	f.cfg.Logger.Info("finished scheduled compaction", append(fields, f.engine.Size().Fields()...)...)
 }
 
 // whatOfRules are the fields about a request that has changed the rules.

@@ -10,7 +10,6 @@ import (
 	"bowline/internal/fsm"
 	"bowline/internal/wire"
 
-	"github.com/dustin/go-humanize"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 )
@@ -123,14 +122,6 @@ func (s *Server) Hash(ctx context.Context) (*pb.HashResponse, error) {
 	return &pb.HashResponse{Header: s.header(s.store.Revision()), Hash: sum}, nil
 }
 
-// sizes are what the engine takes, as etcd's log has it.
-func sizes(of engine.Size) []zap.Field {
-	return []zap.Field{
-		zap.Int64("current-db-size-bytes", of.Total), zap.String("current-db-size", humanize.Bytes(uint64(of.Total))),
-		zap.Int64("current-db-size-in-use-bytes", of.Live), zap.String("current-db-size-in-use", humanize.Bytes(uint64(of.Live))),
-	}
-}
-
 // Defragment has the engine give back space that it can, while it goes on
 // serving.
 func (s *Server) Defragment(ctx context.Context) error {
@@ -140,14 +131,14 @@ func (s *Server) Defragment(ctx context.Context) error {
 	s.cfg.Logger.Info("starting defragment")
 	// gofail: var defragBeforeCopy struct{}
 	path, before, began := zap.String("path", s.cfg.Engine.Dir()), s.cfg.Engine.Size(), time.Now()
-	s.cfg.Logger.Info("defragmenting", append(sizes(before), path)...)
+	s.cfg.Logger.Info("defragmenting", append(before.Fields(), path)...)
 	if err := s.cfg.Engine.Reclaim(ctx); err != nil {
 		s.cfg.Logger.Error("failed to defragment", zap.Error(err))
 		return err
 	}
 	// gofail: var defragBeforeRename struct{}
 	after := s.cfg.Engine.Size()
-	s.cfg.Logger.Info("finished defragmenting directory", append(sizes(after), path, zap.Duration("took", time.Since(began)),
+	s.cfg.Logger.Info("finished defragmenting directory", append(after.Fields(), path, zap.Duration("took", time.Since(began)),
 		zap.Int64("current-db-size-bytes-diff", after.Total-before.Total),
 		zap.Int64("current-db-size-in-use-bytes-diff", after.Live-before.Live))...)
 	s.cfg.Logger.Info("finished defragment")
