@@ -251,6 +251,9 @@ func (f *FSM) commit(g *group) error {
 	if g.access != nil {
 		g.access()
 	}
+	if g.tree {
+		f.v2.Publish(g.treeEvents) // as with the rules: before the applied index
+	}
 	f.applied.Store(g.last.Index)
 	if len(events) > 0 || !complete {
 		f.cfg.Publish(f.store.Revision(), events, complete)

@@ -15,24 +15,15 @@ func (f *FSM) applyV2(g *group, index uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	f.publishV2(g, r.Events)
+	g.tree, g.treeEvents = true, append(g.treeEvents, r.Events...)
 	return Result{V2: &r}, nil
 }
 
 // countV2 counts changes of members in the tree's index, as etcd does, which keeps its
 // members there.
 func (f *FSM) countV2(g *group, changes ...v2.Counter) error {
-	f.publishV2(g, nil)
+	g.tree = true
 	return f.v2.Count(g.kv.Batch(), changes...)
-}
-
-// publishV2 has a group publish events of the tree, all together, and its state.
-func (f *FSM) publishV2(g *group, events []*v2.Event) {
-	if !g.tree {
-		g.tree = true
-		g.after = append(g.after, func() { f.v2.Publish(g.treeEvents) })
-	}
-	g.treeEvents = append(g.treeEvents, events...)
 }
 
 // memberCounts is what a change of a member counts as.

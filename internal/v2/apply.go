@@ -97,7 +97,7 @@ func (s *Store) forget(b *engine.Batch) error {
 // Publish makes what was applied known, once it is in the engine: all events of the
 // batch, in order.
 func (s *Store) Publish(events []*Event) {
-	clear(s.changed)
+	s.keepChanged()
 	s.horizon.stored()
 	for _, e := range events {
 		if e.Node.Path == EnabledPath {

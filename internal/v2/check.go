@@ -10,7 +10,7 @@ import (
 
 // Check walks the tree and compares what is derived from it with it: every node's
 // parent is a directory, each expiry is that of a node and each node with one has it,
-// and the history is what it should be. Nothing may be applied meanwhile.
+// the history is what it should be, and so is what is remembered. Nothing may be applied meanwhile.
 func (s *Store) Check() error {
 	it, err := s.engine.NewIter(&engine.IterOptions{
 		LowerBound: engine.ClassStart(engine.ClassV2), UpperBound: engine.ClassEnd(engine.ClassV2),
@@ -48,7 +48,10 @@ func (s *Store) Check() error {
 	if fresh, err := Load(s.engine); err != nil || fresh != s.state {
 		return fmt.Errorf("v2: what was kept in memory is not what is stored: %w", errors.Join(err, errDamaged))
 	}
-	return it.Error()
+	if err := it.Error(); err != nil {
+		return err
+	}
+	return s.recent.check(func(name string) (*Node, error) { return get(s.engine.Get, name) })
 }
 
 func (s *Store) checkExpiry(body []byte) error {

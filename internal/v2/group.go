@@ -27,5 +27,20 @@ func (s *Store) node(name string) (*Node, error) {
 	if n, changed := s.changed[name]; changed {
 		return n, nil
 	}
-	return get(s.engine.Get, name)
+	return s.Get(name)
+}
+
+// manyChanged is for how many nodes the writer keeps room.
+const manyChanged = 1024
+
+// keepChanged remembers nodes once the batch that has changed them is in the engine.
+func (s *Store) keepChanged() {
+	if len(s.changed) == 0 {
+		return
+	}
+	s.recent.take(s.changed)
+	if len(s.changed) > manyChanged {
+		s.changed = make(map[string]*Node)
+	}
+	clear(s.changed)
 }

@@ -20,7 +20,7 @@ type Reading struct {
 // Read begins to read a node, with what is below it: one level of a directory, or all
 // of it. An *Error is a refusal. now is the clock by which ttls are shown.
 func (s *Store) Read(name string, recursive bool, now int64) (*Reading, error) {
-	n, err := get(s.engine.Get, name)
+	n, err := s.Get(name)
 	if n != nil && !n.Dir && err == nil {
 		// A file needs no view of anything else; the index is at least its own.
 		s.getsOK.Add(1)

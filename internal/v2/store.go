@@ -22,6 +22,7 @@ type Store struct {
 	// has removed, and unsealed whether the state has changed. The writer's alone.
 	changed  map[string]*Node
 	unsealed bool
+	recent   recent
 	// deltas are of the last changes, and scratch is the writer's alone.
 	deltas  deltas
 	horizon horizon
@@ -47,6 +48,7 @@ func (s *Store) Restart(st State) {
 	clear(s.dirs)
 	clear(s.changed)
 	s.unsealed = false
+	s.recent.restart()
 	s.deltas.restart(st.index)
 	s.horizon.restart()
 	s.guarded.Store(st.guarded)
@@ -126,5 +128,10 @@ func find(it engine.Iterator) func(key []byte) ([]byte, error) {
 // visible tells whether a node is listed with its directory.
 func visible(name string) bool { return !strings.HasPrefix(path.Base(name), "_") }
 
-// Get returns one node as it is here; nil if there is none.
-func (s *Store) Get(name string) (*Node, error) { return get(s.engine.Get, name) }
+// Get returns one node as it is here; nil if there is none. It must not be modified.
+func (s *Store) Get(name string) (*Node, error) {
+	if n := s.recent.get(name); n != nil {
+		return n, nil
+	}
+	return get(s.engine.Get, name)
+}
