@@ -3,6 +3,8 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -137,6 +139,43 @@ func TestConfigurationPage(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s | %t | %s |\n", g.name, g.stage, g.on, cell("", g.idle))
 	}
 	golden(t, filepath.Join("..", "..", "..", "docs", "configuration.md"), b.String())
+}
+
+// TestSettingsWithoutEffectAreWrittenDown holds the page about differences to the table:
+// each setting and gate that does nothing stands there with the reason, and no other.
+func TestSettingsWithoutEffectAreWrittenDown(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "compat.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(page), "\n## Settings without an effect\n")
+	if !ok {
+		t.Fatal("the page has no section about them")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	want := make(map[string]string)
+	rows := table()
+	for i := range rows {
+		if row := &rows[i]; row.idle != "" {
+			want["--"+row.name] = row.idle
+		}
+	}
+	for _, g := range gateTable() {
+		if g.idle != "" {
+			want[g.name] = g.idle
+		}
+	}
+	got := make(map[string]string)
+	for line := range strings.Lines(section) {
+		if names, why, ok := strings.Cut(strings.Trim(line, "| \n"), "` | "); ok {
+			for _, name := range strings.Split(strings.TrimPrefix(names, "`"), "`, `") {
+				got[name] = why
+			}
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the page has\n%v\nand the table\n%v", got, want)
+	}
 }
 
 const pageHead = `# Configuration
