@@ -1,6 +1,7 @@
 package v2http
 
 import (
+	"bytes"
 	"mime"
 	"net/http"
 	"net/url"
@@ -117,8 +118,12 @@ const formContent = "application/x-www-form-urlencoded"
 
 // readForm is the query, and the body of a form before it.
 func readForm(r *http.Request) (url.Values, error) {
-	if content := r.Header.Get("Content-Type"); bodied(r) && content != "" && content != formContent {
-		if _, _, err := mime.ParseMediaType(content); err != nil {
+	if bodied(r) {
+		content := r.Header.Get("Content-Type")
+		if content == formContent {
+			return readPosted(r)
+		}
+		if _, _, err := mime.ParseMediaType(content); err != nil && content != "" {
 			return nil, err
 		}
 	}
@@ -126,6 +131,26 @@ func readForm(r *http.Request) (url.Values, error) {
 		return nil, err
 	}
 	return r.Form, nil
+}
+
+// readPosted does what http.Request.ParseForm does with a form in the body, without a
+// second copy of it.
+func readPosted(r *http.Request) (url.Values, error) {
+	const most = 64 << 10 // so much is made room for before it has arrived
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0), most)) + bytes.MinRead)
+	if _, err := body.ReadFrom(r.Body); err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(body.String())
+	if err != nil || r.URL.RawQuery == "" {
+		return form, err
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	for name, values := range query {
+		form[name] = append(form[name], values...)
+	}
+	return form, err
 }
 
 func bodied(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
