@@ -51,8 +51,8 @@ type Stream struct {
 	mu         sync.Mutex // protects the following fields
 	closed     bool
 	watchers   map[int64]*watcher
-	ended      map[int64]struct{}
-	nextID     int64 // the next ID to try for a watch that has none
+	ended      map[int64]struct{} // IDs of those that compactions have ended
+	nextID     int64              // the next ID to try for a watch that has none
 	control    []Response
 	ready      line // those for whom events wait, those who wait longest first
 	behind     line // those who wait to be caught up
