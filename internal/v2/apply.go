@@ -37,7 +37,11 @@ type txn struct {
 // fault of this member.
 func (s *Store) Apply(b *engine.Batch, req *wire.V2Request) (Result, error) {
 	t := &txn{s: s, b: b, req: req}
-	name := path.Clean("/" + req.Path)
+	name := req.Path
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name
+	}
+	name = path.Clean(name)
 	var err error
 	switch req.Method {
 	case wire.V2Put:

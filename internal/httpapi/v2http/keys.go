@@ -3,7 +3,6 @@ package v2http
 import (
 	"errors"
 	"net/http"
-	"path"
 	"strconv"
 	"strings"
 
@@ -41,7 +40,7 @@ func (a *API) keys(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, v2.NewError(v2.CodeUnauthorized, "Insufficient credentials", 0))
 		return
 	}
-	name := path.Clean(v2.KeysPrefix + key)
+	name := v2.KeysPrefix + strings.TrimSuffix(key, "/") // which is clean but for that
 	switch {
 	case r.Method == http.MethodGet && p.wait && !p.quorum:
 		a.watch(w, r, name, p)
