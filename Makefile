@@ -70,11 +70,11 @@ generate: ## the Go code of our .proto files
 		lockpb/lock.proto electionpb/election.proto
 
 release: ## archives of the programs for each PLATFORMS, with checksums, into bin/release/
-	@mkdir -p bin/release && rm -f bin/release/*
+	@rm -rf bin/release && mkdir -p bin/release
 	@for p in $(PLATFORMS); do \
 		name=bowline-$(VERSION)-$${p%/*}-$${p#*/} && dir=bin/release/$$name && mkdir -p $$dir && echo $$name && \
 		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '-s -w' -o $$dir/ ./cmd/... && \
-		cp -r README.md docs etcd.conf.yml.sample deploy $$dir/ && \
+		cp -r README.md README.ko.md docs etcd.conf.yml.sample deploy $$dir/ && \
 		tar -C bin/release --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$(BUILT) -czf $$dir.tar.gz $$name && rm -r $$dir || exit 1; \
 	done
 	@cd bin/release && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
