@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -201,6 +202,27 @@ func TestAlarmOfAFullDiskOutlivesAStart(t *testing.T) {
 	}
 	disk.free.Store(diskSize)
 	eventually(t, "the alarm to lift itself", func() bool { return len(m.fsm.Alarms()) == 0 })
+}
+
+// TestAlarmOfAFullDiskOutlivesACrash: the alarm is in the log only, from where it comes back
+// after the start, and it lifts itself all the same.
+func TestAlarmOfAFullDiskOutlivesACrash(t *testing.T) {
+	disk := newSmallDisk()
+	cfg := testConfig(t)
+	cfg.FS = disk
+	m := startMember(t, cfg)
+	disk.free.Store(0)
+	eventually(t, "the alarm", func() bool { return len(m.fsm.Alarms()) == 1 })
+	crashed := t.TempDir()
+	if err := os.CopyFS(crashed, os.DirFS(cfg.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	disk.free.Store(diskSize)
+	cfg.DataDir = crashed
+	again := startMember(t, cfg)
+	eventually(t, "the alarm to come back, and to lift itself", func() bool {
+		return again.fsm.Applied() >= m.fsm.Applied() && len(again.fsm.Alarms()) == 0
+	})
 }
 
 // TestNoSpaceLeftWhileWriting fills the disk for one class of files at a time while

@@ -81,9 +81,9 @@ func (s *Server) watchSpace(ctx context.Context) {
 	if s.cfg.QuotaBytes > 0 || s.cfg.FreeSpace == nil {
 		return
 	}
-	// An alarm from before a restart can only have been the disk's.
-	s.space.raised.Store(s.alarmed(pb.AlarmType_NOSPACE))
+	known := false
 	for now := range ticks(ctx, spaceMaxAge) {
+		known = known || s.adoptNoSpace(ctx)
 		full := s.space.diskFull(now)
 		if full && !s.alarmed(pb.AlarmType_NOSPACE) {
 			if err := s.raiseNoSpace(ctx); err != nil && ctx.Err() == nil {
@@ -94,6 +94,19 @@ func (s *Server) watchSpace(ctx context.Context) {
 			s.liftNoSpace(ctx)
 		}
 	}
+}
+
+// adoptNoSpace takes over an alarm from before a restart: without a quota it can only have
+// been the disk's. It may stand in entries that are applied only after the start, so
+// everything committed until now is waited for; false if that was in vain.
+func (s *Server) adoptNoSpace(ctx context.Context) bool {
+	if s.readIndex(ctx) != nil {
+		return false
+	}
+	if s.alarmed(pb.AlarmType_NOSPACE) {
+		s.space.raised.Store(true)
+	}
+	return true
 }
 
 func (s *Server) liftNoSpace(ctx context.Context) {
