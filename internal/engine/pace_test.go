@@ -24,9 +24,9 @@ func TestRewritingRestsWhileClientsWrite(t *testing.T) {
 		took time.Duration
 	}{
 		"nobody writes":            {false, 0, 10 * time.Millisecond},
-		"clients write":            {true, 0, 30 * time.Millisecond},
+		"clients write":            {true, 0, (1 + rewriteRest) * 10 * time.Millisecond},
 		"too much is left to do":   {true, maxDebt + 1, 10 * time.Millisecond},
-		"as much as may be left":   {true, maxDebt, 30 * time.Millisecond},
+		"as much as may be left":   {true, maxDebt, (1 + rewriteRest) * 10 * time.Millisecond},
 		"a debt that nobody feels": {false, maxDebt, 10 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {

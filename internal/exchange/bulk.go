@@ -8,9 +8,9 @@ import (
 
 const (
 	// keysPerCommit and bytesPerCommit bound what a transaction of the database holds in
-	// memory.
-	keysPerCommit  = 10_000
-	bytesPerCommit = 64 << 20
+	// memory, and how long its commit works without a rest.
+	keysPerCommit  = 1_000
+	bytesPerCommit = 1 << 20
 )
 
 // bulk writes records, which come in order, into one bucket, so that its pages are

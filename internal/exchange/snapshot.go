@@ -228,6 +228,7 @@ func writeKeys(ctx context.Context, db *bolt.DB, dir string, x *fsm.Export) erro
 		n = 0
 		return x.Rest(ctx)
 	}
+	s.pause = rest
 	err := mvcc.EachVersion(x.Keys, func(v mvcc.Version) error {
 		if err := rest(len(v.KV)); err != nil {
 			return err

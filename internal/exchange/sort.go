@@ -21,7 +21,10 @@ type sorter struct {
 	dir   string
 	limit int
 	// by is what of a record is compared first, before keys are; nil means keys alone.
-	by    func(key, value []byte) []byte
+	by func(key, value []byte) []byte
+	// pause, if not nil, is told of each piece of work, in about as many bytes, and may wait: to sort and to write
+	// a run takes tens of milliseconds.
+	pause func(bytes int) error
 	buf   []byte
 	index []indexed
 	runs  []*os.File
@@ -45,6 +48,8 @@ const (
 	mergeBuffer = 128 << 10
 	// recordHead are the two lengths before a record.
 	recordHead = 8
+	// comparisonBytes is what a comparison counts as work.
+	comparisonBytes = 32
 )
 
 func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: runBytes} }
@@ -76,9 +81,19 @@ func (s *sorter) record(at int) (key, value []byte, whole []byte) {
 	return whole[recordHead : recordHead+k], whole[recordHead+k:], whole
 }
 
-func (s *sorter) sort() {
+func (s *sorter) rest(bytes int) error {
+	if s.pause == nil {
+		return nil
+	}
+	return s.pause(bytes)
+}
+
+func (s *sorter) sort() (err error) {
 	s.setHeads()
 	slices.SortFunc(s.index, func(a, b indexed) int {
+		if err == nil {
+			err = s.rest(comparisonBytes)
+		}
 		if c := cmp.Compare(a.head, b.head); c != 0 {
 			return c
 		}
@@ -86,6 +101,7 @@ func (s *sorter) sort() {
 		y, w, _ := s.record(b.at)
 		return s.order(x, v, y, w)
 	})
+	return err
 }
 
 // setHeads finds what all records begin with, and then their heads. One that ends in its
@@ -129,11 +145,16 @@ func (s *sorter) order(aKey, aValue, bKey, bValue []byte) int {
 
 // spill writes what is in memory to a run of its own.
 func (s *sorter) spill() error {
-	s.sort()
+	if err := s.sort(); err != nil {
+		return err
+	}
 	err := s.writeRun(func(w *bufio.Writer) error {
 		for _, e := range s.index {
 			_, _, whole := s.record(e.at)
 			if _, err := w.Write(whole); err != nil {
+				return err
+			}
+			if err := s.rest(len(whole)); err != nil {
 				return err
 			}
 		}
@@ -158,8 +179,10 @@ func (s *sorter) collapse() error {
 	return s.writeRun(func(w *bufio.Writer) error {
 		return s.merge(old, func(key, value []byte) error {
 			b = appendRecord(b[:0], key, value)
-			_, err := w.Write(b)
-			return err
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			return s.rest(len(b))
 		})
 	})
 }
@@ -192,7 +215,9 @@ func (s *sorter) writeRun(fill func(*bufio.Writer) error) error {
 // only during the call.
 func (s *sorter) each(f func(key, value []byte) error) error {
 	if len(s.runs) == 0 {
-		s.sort()
+		if err := s.sort(); err != nil {
+			return err
+		}
 		for _, e := range s.index {
 			k, v, _ := s.record(e.at)
 			if err := f(k, v); err != nil {

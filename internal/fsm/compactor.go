@@ -20,12 +20,14 @@ const (
 	// that entries wait for.
 	compactRecords  = 256
 	compactVersions = 64
-	// compactRest is the pause for steps as a multiple of their time, so that removal
-	// takes no more than its share while clients write. Pauses are saved up to
-	// compactNap, since a timer cannot wait much less than a millisecond; but a group
-	// that waits for the writer gets its turn at once.
+	// compactRest is the pause for pieces of work as a multiple of their time, so that a
+	// compaction takes no more than its share while clients write, and exportRest that of
+	// an export, which nobody's budget hurries. Pauses are saved up to shortNap, since a timer
+	// cannot wait much less than a millisecond: the shorter the work between them, the less
+	// others wait for a processor. A group that waits for the writer gets its turn at once.
 	compactRest = 2
-	compactNap  = 2 * time.Millisecond
+	exportRest  = 6
+	shortNap    = time.Millisecond
 	// writersQuiet is how long nobody must have written for the compactor to go on
 	// without a rest.
 	writersQuiet = 100 * time.Millisecond
@@ -67,7 +69,8 @@ func (f *FSM) runCompactor(ctx context.Context) {
 func (f *FSM) runCompaction(ctx context.Context) error {
 	begin := time.Now()
 	f.cfg.Logger.Info("compact tree index", zap.Int64("revision", f.store.Compacted()))
-	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { runtime.Gosched(); return ctx.Err() })
+	breath := f.newBreath(compactRest)
+	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { return breath.take(ctx) })
 	if err != nil {
 		return err
 	}
@@ -75,7 +78,7 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		f.cfg.Logger.Info("storing new hash", zap.Uint32("hash", h.Sum), zap.Int64("revision", h.Revision),
 			zap.Int64("compact-revision", h.Compacted))
 	}
-	removed, err := f.removeObsolete(ctx, f.newBreath())
+	removed, err := f.removeObsolete(ctx, breath)
 	if err != nil {
 		return err
 	}
@@ -88,15 +91,16 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 	return nil
 }
 
-// breath has the compactor rest between its pieces of work.
+// breath has a long piece of work rest between its parts.
 type breath struct {
 	fsm   *FSM
 	pacer pacer
 	since time.Time // of the work that was not rested from yet
 }
 
-func (f *FSM) newBreath() *breath {
-	return &breath{fsm: f, pacer: pacer{applied: f.Applied()}, since: time.Now()}
+// newBreath has rests of so many times the work before them.
+func (f *FSM) newBreath(times time.Duration) *breath {
+	return &breath{fsm: f, pacer: pacer{times: times, applied: f.Applied()}, since: time.Now()}
 }
 
 // take ends a piece of work, and rests if it is time to. It fails when ctx ends.
@@ -105,6 +109,7 @@ func (b *breath) take(ctx context.Context) error {
 	nap := b.pacer.after(b.since, now, b.fsm.Applied(), b.fsm.waiting.Load() > 0)
 	b.since = now
 	if nap <= 0 {
+		runtime.Gosched()
 		return ctx.Err()
 	}
 	err := rest(ctx, nap)
@@ -112,8 +117,9 @@ func (b *breath) take(ctx context.Context) error {
 	return err
 }
 
-// pacer says when the compactor rests.
+// pacer says when to rest.
 type pacer struct {
+	times     time.Duration // the work is how long a rest is
 	applied   uint64
 	lastWrite time.Time
 	owed      time.Duration
@@ -129,8 +135,8 @@ func (p *pacer) after(begin, end time.Time, applied uint64, waiting bool) time.D
 		p.owed = 0
 		return 0
 	}
-	p.owed += compactRest * end.Sub(begin)
-	if !waiting && p.owed < compactNap {
+	p.owed += p.times * end.Sub(begin)
+	if !waiting && p.owed < shortNap {
 		return 0
 	}
 	nap := p.owed
