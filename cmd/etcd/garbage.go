@@ -18,7 +18,7 @@ const (
 	busyGarbage = 24 << 20
 	// largeHeap is the heap from which on there may be no more garbage than Go
 	// allows by itself, as much as what lives.
-	largeHeap = 128 << 20
+	largeHeap = 80 << 20
 
 	usualPercent = 100
 )
@@ -26,7 +26,8 @@ const (
 // allowGarbage lets a heap of medium size double twice before it is collected. What a
 // busy member keeps on the heap is small (its data is in the engine's caches, which are
 // not scanned), so that each collection frees little and comes again soon: that was a tenth of
-// all its work. While it is busy, a small heap may also hold what is allocated in a second. Whoever has set GOGC or GOMEMLIMIT is obeyed.
+// all its work. While it is busy, a small heap may also hold what is allocated in a second.
+// Whoever has set GOGC or GOMEMLIMIT is obeyed.
 //
 // It belongs to the program, not to package member: a program that embeds a member has
 // its own heap.

@@ -14,9 +14,9 @@ func TestGarbagePercent(t *testing.T) {
 		want            int
 	}{
 		{0, 0, 100}, {mib, 0, 100}, {8*mib - 1, 0, 100},
-		{8 * mib, 0, 200}, {30 * mib, 0, 200}, {64 * mib, 0, 200},
-		{80 * mib, 0, 160}, {100 * mib, 0, 128}, {127 * mib, 0, 100},
-		{128 * mib, 0, 100}, {4096 * mib, 0, 100},
+		{8 * mib, 0, 200}, {30 * mib, 0, 200}, {40 * mib, 0, 200},
+		{50 * mib, 0, 160}, {64 * mib, 0, 125}, {79 * mib, 0, 101},
+		{80 * mib, 0, 100}, {4096 * mib, 0, 100},
 		{mib, mib, 100}, {mib, 8 * mib, 200}, {4 * mib, 1024 * mib, 600},
 		{6 * mib, 1024 * mib, 400}, {8 * mib, 1024 * mib, 300}, {12 * mib, 1024 * mib, 200},
 		{30 * mib, 1024 * mib, 200}, {4096 * mib, 1024 * mib, 100},
@@ -31,7 +31,7 @@ func TestTunerSetsOnlyWhatDiffers(t *testing.T) {
 	var set []int
 	var h heap
 	tune := &tuner{percent: usualPercent, read: func() heap { return h }, set: func(p int) { set = append(set, p) }}
-	for _, mib := range []int64{1, 20, 30, 64, 65, 100, 102, 500, 2} {
+	for _, mib := range []int64{1, 20, 30, 40, 41, 64, 65, 500, 2} {
 		h.at, h.live = h.at.Add(time.Second), mib<<20
 		tune.look()
 	}
@@ -41,7 +41,7 @@ func TestTunerSetsOnlyWhatDiffers(t *testing.T) {
 	}
 	h.at = h.at.Add(time.Minute)
 	tune.look()
-	if want := []int{200, 128, 100, 600, 100}; !slices.Equal(set, want) {
+	if want := []int{200, 125, 100, 600, 100}; !slices.Equal(set, want) {
 		t.Errorf("set %v, want %v", set, want)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // rests besides while clients write.
 const (
 	// rewriteRest is the rest as a multiple of the work before it.
-	rewriteRest = 3
+	rewriteRest = 2
 	// rewriteNap is how much rest is saved up, since a timer cannot wait much less than
 	// a millisecond, and maxNap how much is taken at a time: what was no work, like
 	// waiting for the disk, is not told apart.

@@ -21,13 +21,15 @@ const (
 	compactRecords  = 256
 	compactVersions = 64
 	// compactRest is the pause for pieces of work as a multiple of their time, so that a
-	// compaction takes no more than its share while clients write, and exportRest that of
-	// an export, which nobody's budget hurries. Pauses are saved up to shortNap, since a timer
-	// cannot wait much less than a millisecond: the shorter the work between them, the less
-	// others wait for a processor. A group that waits for the writer gets its turn at once.
+	// removal takes no more than its share while clients write, and exportRest that of an
+	// export, which is in less of a hurry. Pauses are saved up to compactNap and exportNap, since a
+	// timer cannot wait much less than a millisecond: the shorter the work between them,
+	// the less others wait for a processor, and the longer it takes. A group that waits for
+	// the writer gets its turn at once.
 	compactRest = 2
+	compactNap  = 2 * time.Millisecond
 	exportRest  = 6
-	shortNap    = time.Millisecond
+	exportNap   = time.Millisecond
 	// writersQuiet is how long nobody must have written for the compactor to go on
 	// without a rest.
 	writersQuiet = 100 * time.Millisecond
@@ -69,8 +71,7 @@ func (f *FSM) runCompactor(ctx context.Context) {
 func (f *FSM) runCompaction(ctx context.Context) error {
 	begin := time.Now()
 	f.cfg.Logger.Info("compact tree index", zap.Int64("revision", f.store.Compacted()))
-	breath := f.newBreath(compactRest)
-	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { return breath.take(ctx) })
+	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { runtime.Gosched(); return ctx.Err() })
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		f.cfg.Logger.Info("storing new hash", zap.Uint32("hash", h.Sum), zap.Int64("revision", h.Revision),
 			zap.Int64("compact-revision", h.Compacted))
 	}
-	removed, err := f.removeObsolete(ctx, breath)
+	removed, err := f.removeObsolete(ctx, f.newBreath(compactRest, compactNap))
 	if err != nil {
 		return err
 	}
@@ -98,9 +99,9 @@ type breath struct {
 	since time.Time // of the work that was not rested from yet
 }
 
-// newBreath has rests of so many times the work before them.
-func (f *FSM) newBreath(times time.Duration) *breath {
-	return &breath{fsm: f, pacer: pacer{times: times, applied: f.Applied()}, since: time.Now()}
+// newBreath has rests of so many times the work before them, and of at least nap.
+func (f *FSM) newBreath(times, nap time.Duration) *breath {
+	return &breath{fsm: f, pacer: pacer{times: times, nap: nap, applied: f.Applied()}, since: time.Now()}
 }
 
 // take ends a piece of work, and rests if it is time to. It fails when ctx ends.
@@ -120,6 +121,7 @@ func (b *breath) take(ctx context.Context) error {
 // pacer says when to rest.
 type pacer struct {
 	times     time.Duration // the work is how long a rest is
+	nap       time.Duration // is saved up before a rest
 	applied   uint64
 	lastWrite time.Time
 	owed      time.Duration
@@ -136,7 +138,7 @@ func (p *pacer) after(begin, end time.Time, applied uint64, waiting bool) time.D
 		return 0
 	}
 	p.owed += p.times * end.Sub(begin)
-	if !waiting && p.owed < shortNap {
+	if !waiting && p.owed < p.nap {
 		return 0
 	}
 	nap := p.owed

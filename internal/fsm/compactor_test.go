@@ -199,7 +199,7 @@ func TestCompactionAtASetPace(t *testing.T) {
 	}
 	r.apply(compact(200, false))
 	begin := time.Now()
-	if _, err := r.fsm.removeObsolete(t.Context(), r.fsm.newBreath(compactRest)); err != nil {
+	if _, err := r.fsm.removeObsolete(t.Context(), r.fsm.newBreath(compactRest, compactNap)); err != nil {
 		t.Fatal(err)
 	}
 	const steps = 20 // of 10 records each, with a rest after each but the last

@@ -12,22 +12,22 @@ func TestPacerRestsWhileClientsWrite(t *testing.T) {
 		now = now.Add(took)
 		return p.after(begin, now, applied, waiting)
 	}
-	p := pacer{times: compactRest, applied: 7}
+	p := pacer{times: compactRest, nap: compactNap, applied: 7}
 	if nap := step(&p, 10*time.Millisecond, 7, false); nap != 0 {
 		t.Errorf("rests %v although nobody writes", nap)
 	}
 	// One write, then steps between which none is seen: the writers are not gone.
-	if nap := step(&p, shortNap, 8, false); nap != compactRest*shortNap {
-		t.Errorf("rests %v after a step of %v", nap, shortNap)
+	if nap := step(&p, compactNap, 8, false); nap != compactRest*compactNap {
+		t.Errorf("rests %v after a step of %v", nap, compactNap)
 	}
-	if nap := step(&p, shortNap/8, 8, false); nap != 0 {
+	if nap := step(&p, compactNap/8, 8, false); nap != 0 {
 		t.Errorf("rests %v for a debt below what a timer can wait", nap)
 	}
-	if nap := step(&p, shortNap/8, 8, true); nap != compactRest*shortNap/4 {
+	if nap := step(&p, compactNap/8, 8, true); nap != compactRest*compactNap/4 {
 		t.Errorf("rests %v while a group waits, want all that is owed", nap)
 	}
 	now = now.Add(2 * writersQuiet)
-	if nap := step(&p, shortNap, 8, false); nap != 0 {
+	if nap := step(&p, compactNap, 8, false); nap != 0 {
 		t.Errorf("rests %v long after the last write", nap)
 	}
 }
