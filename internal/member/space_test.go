@@ -225,6 +225,24 @@ func TestAlarmOfAFullDiskOutlivesACrash(t *testing.T) {
 	})
 }
 
+// TestAlarmOfAClientStays: what a client activates, however soon after the start, is the client's to lift.
+func TestAlarmOfAClientStays(t *testing.T) {
+	disk := newSmallDisk()
+	cfg := testConfig(t)
+	cfg.FS = disk
+	m := startMember(t, cfg)
+	maintenance := pb.NewMaintenanceClient(dial(t, m))
+	activate := &pb.AlarmRequest{MemberID: m.server.Status().Header.MemberId, Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_NOSPACE}
+	if _, err := maintenance.Alarm(t.Context(), activate); err != nil {
+		t.Fatal(err)
+	}
+	asked := disk.asked.Load()
+	eventually(t, "the disk to be looked at", func() bool { return disk.asked.Load() >= asked+3 })
+	if n := len(m.fsm.Alarms()); n != 1 {
+		t.Errorf("%d alarms, want the client's", n)
+	}
+}
+
 // TestNoSpaceLeftWhileWriting fills the disk for one class of files at a time while
 // clients write. The member must end in order, saying why, and have everything
 // that it has acknowledged when there is room again.

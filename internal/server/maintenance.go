@@ -27,6 +27,9 @@ func (s *Server) Alarm(ctx context.Context, req *pb.AlarmRequest) (*wire.Answer,
 	if _, ok := pb.AlarmRequest_AlarmAction_name[int32(req.Action)]; !ok {
 		return nil, ErrBadAlarmAction
 	}
+	if req.Action == pb.AlarmRequest_ACTIVATE && req.Alarm == pb.AlarmType_NOSPACE && req.MemberID == s.cfg.MemberID {
+		s.space.asked.Store(true)
+	}
 	r, err := s.propose(ctx, message(&pb.InternalRaftRequest{Alarm: req}))
 	if err != nil {
 		return nil, err

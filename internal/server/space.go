@@ -39,6 +39,8 @@ type space struct {
 	// raised tells that this member has raised its alarm because of the disk, and
 	// may lift it.
 	raised atomic.Bool
+	// asked tells that a client has activated it since the start: it is the client's to lift.
+	asked atomic.Bool
 }
 
 func newSpace(cfg *Config) *space { return &space{cfg: cfg} }
@@ -81,7 +83,7 @@ func (s *Server) watchSpace(ctx context.Context) {
 	if s.cfg.QuotaBytes > 0 || s.cfg.FreeSpace == nil {
 		return
 	}
-	known := false
+	known := s.adoptNoSpace(ctx)
 	for now := range ticks(ctx, spaceMaxAge) {
 		known = known || s.adoptNoSpace(ctx)
 		full := s.space.diskFull(now)
@@ -103,7 +105,7 @@ func (s *Server) adoptNoSpace(ctx context.Context) bool {
 	if s.readIndex(ctx) != nil {
 		return false
 	}
-	if s.alarmed(pb.AlarmType_NOSPACE) {
+	if s.alarmed(pb.AlarmType_NOSPACE) && !s.space.asked.Load() {
 		s.space.raised.Store(true)
 	}
 	return true
