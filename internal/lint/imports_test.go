@@ -16,7 +16,7 @@ var layers = [][]string{
 	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers", "internal/discovery"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},
 	{"internal/engine"},
-	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/phase", "internal/tracing", "internal/recent", "internal/admission", "internal/audit", "internal/certs", "internal/socket", "internal/outpost", "internal/rpc/lockpb", "internal/rpc/electionpb"},
+	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/phase", "internal/tracing", "internal/recent", "internal/admission", "internal/audit", "internal/certs", "internal/socket", "internal/reclaim", "internal/outpost", "internal/rpc/lockpb", "internal/rpc/electionpb"},
 }
 
 // others lists the packages beside the server's house, and all of our own
@@ -99,7 +99,7 @@ var restricted = []struct {
 }{
 	{"github.com/cockroachdb/pebble", "github.com/cockroachdb/pebble/v2/vfs", []string{"internal/engine"}, false,
 		"ask internal/engine for what you need"},
-	{"github.com/cockroachdb/pebble/v2/vfs", "", []string{"internal/engine", "internal/wal", "internal/member", "internal/transfer", "internal/exchange"}, true,
+	{"github.com/cockroachdb/pebble/v2/vfs", "", []string{"internal/engine", "internal/wal", "internal/member", "internal/transfer", "internal/exchange", "internal/reclaim"}, true,
 		"take a file system as an argument from internal/member"},
 	{"github.com/minio/minio-go", "", []string{"internal/archive"}, false,
 		"where archives are kept is internal/archive's business"},

@@ -150,6 +150,8 @@ var figures = []figure{
 		func(s *sight) float64 { return float64(s.fsm.V2().Stats().Watches) }},
 	{"etcd_debugging_store_watchers", "Watches of API v2 under way.", gauge,
 		func(s *sight) float64 { return float64(s.fsm.V2().Stats().Watchers) }},
+	{"bowline_disk_removed_bytes", "Bytes of removed files whose space is not free yet.", gauge,
+		func(s *sight) float64 { return float64(s.disk.Waiting()) }},
 	{"bowline_log_bytes", "Bytes of the log that are in use.", gauge,
 		func(s *sight) float64 { n, _ := s.wal.Size(); return float64(n) }},
 	{"bowline_log_stalls_total", "Writes of the log that took longer than an election timeout.", counter,

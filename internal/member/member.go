@@ -21,6 +21,7 @@ import (
 	"bowline/internal/mvcc"
 	"bowline/internal/node"
 	"bowline/internal/recent"
+	"bowline/internal/reclaim"
 	"bowline/internal/rpc"
 	"bowline/internal/server"
 	"bowline/internal/tracing"
@@ -81,6 +82,7 @@ type Member struct {
 
 	v2Stop  v2Stop
 	entries entryTraffic
+	disk    *reclaim.FS // at the bottom of cfg.FS
 
 	metrics  *walMetrics
 	started  time.Time
@@ -101,13 +103,15 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 	}
+	disk := reclaim.New(cfg.FS)
+	cfg.FS = disk
 	if cfg.WithoutSync {
 		cfg.FS = unsyncedFS{cfg.FS}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	m := &Member{cfg: cfg, log: cfg.Logger, attached: make(chan struct{}), flushed: make(chan struct{}, 1), failure: make(chan error, 1)}
+	m := &Member{cfg: cfg, disk: disk, log: cfg.Logger, attached: make(chan struct{}), flushed: make(chan struct{}, 1), failure: make(chan error, 1)}
 	m.metrics, m.started = newWALMetrics(), time.Now()
 	ctx, m.abort = context.WithCancelCause(ctx)
 	defer m.abort(nil)
@@ -453,6 +457,7 @@ func (m *Member) stop() error {
 	if m.dir != nil {
 		errs = append(errs, m.dir.close())
 	}
+	m.disk.Close()
 	m.log.Info("closed etcd server", m.whose()...)
 	return errors.Join(errs...)
 }

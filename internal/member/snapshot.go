@@ -39,11 +39,18 @@ func (m *Member) Snapshot(ctx context.Context) (io.ReadCloser, int64, string, er
 		f.Close()
 		return nil, 0, "", fmt.Errorf("snapshot: %w", err)
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{exchange.RestfulReader(ctx, f, x), f}, info.Size(), x.ClusterVersion, nil
+	return image{exchange.RestfulReader(ctx, f, x), f, m}, info.Size(), x.ClusterVersion, nil
 }
+
+// image reads a snapshot, and gives its space back piece by piece.
+type image struct {
+	io.Reader
+	file *os.File
+	m    *Member
+}
+
+// Close implements io.Closer.
+func (i image) Close() error { return i.m.disk.Take(i.file, i.m.dir.member) }
 
 // clearSnapshots removes what a crash has left of snapshots under construction.
 func (d *dataDir) clearSnapshots() error {

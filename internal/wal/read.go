@@ -40,8 +40,8 @@ func (l *Log) Entries(lo, hi, maxBytes uint64) ([]*raftpb.Entry, error) {
 			next = points[i+1]
 		}
 		done, err := r.interval(p, next)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, ErrReleased
+		if err != nil && (errors.Is(err, os.ErrNotExist) || lo < l.FirstIndex()) {
+			return nil, ErrReleased // a segment that goes while it is read may be cut short
 		}
 		if err != nil {
 			return nil, err
