@@ -16,14 +16,7 @@ import (
 // TestAWatchOverTLSAndHTTP2 follows a watch as a browser does that speaks HTTP/2 with the
 // port of gRPC.
 func TestAWatchOverTLSAndHTTP2(t *testing.T) {
-	a, err := testkit.NewAuthority(t.TempDir(), "ca")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := a.Issue("server")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, pair := testkit.NewServerPair(t)
 	var secure url.URL
 	r := start(t, func(c *member.Config) {
 		c.ClientTLS = config.Certificates{CertFile: pair.Cert, KeyFile: pair.Key}

@@ -19,14 +19,7 @@ import (
 // authority of its own. Its settings name the authority and a pair that is good for clients, too.
 func startSecure(t *testing.T) (*Member, config.Certificates) {
 	t.Helper()
-	a, err := testkit.NewAuthority(t.TempDir(), "ca")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := a.Issue("server")
-	if err != nil {
-		t.Fatal(err)
-	}
+	a, pair := testkit.NewServerPair(t)
 	cfg := testConfig(t)
 	cfg.Console = true
 	cfg.ListenClientURLs = []url.URL{{Scheme: "https", Host: "127.0.0.1:0"}}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 )
 
@@ -41,6 +42,20 @@ func NewAuthority(dir, name string) (*Authority, error) {
 	pair, err := a.write(name, template)
 	a.File = pair.Cert
 	return a, err
+}
+
+// NewServerPair makes an authority and a server's pair by it, whose files are gone after the test.
+func NewServerPair(t testing.TB) (*Authority, Pair) {
+	t.Helper()
+	a, err := NewAuthority(t.TempDir(), "ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := a.Issue("server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, server
 }
 
 // Issue makes a certificate called name for a server and client at 127.0.0.1 and localhost, good

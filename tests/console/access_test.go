@@ -15,14 +15,7 @@ import (
 // three users: root, a reader of /app/, and one without roles.
 func secured(t *testing.T, flags ...string) (origin string, root *clientv3.Client) {
 	t.Helper()
-	a, err := testkit.NewAuthority(t.TempDir(), "ca")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := a.Issue("server")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, pair := testkit.NewServerPair(t)
 	block, err := ports.Take()
 	if err != nil {
 		t.Fatal(err)
