@@ -1,6 +1,7 @@
 package reclaim
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -198,9 +199,11 @@ func (r *FS) work() {
 	}
 }
 
-// free cuts one file shorter and shorter, and closes it.
+// free cuts one file shorter and shorter, and closes it. Before that its name must be gone
+// for good: a crash must not bring it back with a part of its content.
 func (r *FS) free(l *leftover) {
-	for l.size > piece && !r.pressed(l.dir) {
+	gone := r.syncDir(l.dir) == nil
+	for gone && l.size > piece && !r.pressed(l.dir) {
 		began := time.Now()
 		if l.file.Truncate(l.size-piece) != nil {
 			break // closing it does the same, without the pauses
@@ -213,6 +216,14 @@ func (r *FS) free(l *leftover) {
 	l.file.Close() // nothing was written to it
 	r.account(l.size)
 	r.pause(time.Since(began))
+}
+
+func (r *FS) syncDir(dir string) error {
+	d, err := r.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // account notes that bytes are free.
