@@ -34,11 +34,11 @@ func (a *Archiver) beginCheckpoint(ctx context.Context, now time.Time) {
 	done := make(chan *checkpoint, 1)
 	a.checkpoints = done
 	write := func(dir string) error {
-		f, err := exchange.WriteSnapshot(ctx, dir, x)
+		f, err := exchange.WriteImage(ctx, dir, x)
 		if err = errors.Join(err, x.Close()); err != nil {
 			return err
 		}
-		piece, err := makeCheckpoint(ctx, dir, c, f)
+		piece, err := makeCheckpoint(ctx, dir, c, exchange.WithDigest(f))
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err
 		}

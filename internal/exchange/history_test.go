@@ -144,7 +144,7 @@ func TestRandomHistories(t *testing.T) {
 				h.step()
 			}
 			x := f.Export()
-			file, err := WriteSnapshot(t.Context(), t.TempDir(), x)
+			file, err := WriteImage(t.Context(), t.TempDir(), x)
 			must(t, err)
 			defer file.Close()
 			must(t, x.Close())

@@ -108,7 +108,7 @@ func exportMember(ctx context.Context, dir string, timeout time.Duration, log *z
 		}
 		defer os.RemoveAll(temporary)
 		x := f.Export()
-		file, err := WriteSnapshot(ctx, temporary, x)
+		file, err := WriteImage(ctx, temporary, x)
 		if err = errors.Join(err, x.Close()); err != nil {
 			return err
 		}
@@ -178,4 +178,11 @@ func rewriteDatabase(name string, timeout time.Duration) (err error) {
 func IsOurs(name string) bool {
 	_, ours := memberOf(name)
 	return ours
+}
+
+func removeIfThere(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }

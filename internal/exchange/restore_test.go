@@ -47,7 +47,7 @@ func TestRestore(t *testing.T) {
 				t.Errorf("the log: %+v", m.log)
 			}
 			x := m.fsm.Export()
-			file, err := WriteSnapshot(t.Context(), t.TempDir(), x)
+			file, err := WriteImage(t.Context(), t.TempDir(), x)
 			must(t, err)
 			defer file.Close()
 			must(t, x.Close())
@@ -56,13 +56,13 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// copyOf gives an unlinked file a name.
+// copyOf makes a snapshot file of an image without a name.
 func copyOf(t *testing.T, f *os.File) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "copy.db")
 	to, err := os.Create(name)
 	must(t, err)
-	_, err = to.ReadFrom(f)
+	_, err = to.ReadFrom(WithDigest(f))
 	must(t, err)
 	must(t, to.Close())
 	return name

@@ -1,64 +1,86 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
-	"path/filepath"
+	"slices"
 
 	"bowline/internal/fsm"
 	"bowline/internal/mvcc"
 
-	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 )
 
+const keyBucket = "key"
+
 // Buckets of etcd's database. All exist in every database, possibly empty.
 var buckets = []string{
-	"alarm", "auth", "authRoles", "authUsers", "cluster", "key", "lease", "members", "members_removed", "meta",
+	"alarm", "auth", "authRoles", "authUsers", "cluster", keyBucket, "lease", "members", "members_removed", "meta",
 }
 
-// WriteSnapshot writes a snapshot file as etcd does: a database image followed by
-// its SHA-256. Temporary files go to dir, which must have room for some three
-// times the live data, and so does the result, which is open for reading at its
-// beginning and already unlinked: closing it is all the cleaning up there is.
-func WriteSnapshot(ctx context.Context, dir string, x *fsm.Export) (*os.File, error) {
-	name := filepath.Join(dir, "image.db")
-	if err := writeImage(ctx, name, dir, x); err != nil {
-		return nil, errors.Join(err, removeIfThere(name))
-	}
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
+// WriteImage writes a database as etcd has it. Temporary files go to dir, which must have
+// room for some twice the live data, and so does the result, which is open for reading at
+// its beginning and already unlinked: closing it is all the cleaning up there is. It need
+// not be synced: it lives as long as this process at most.
+func WriteImage(ctx context.Context, dir string, x *fsm.Export) (_ *os.File, err error) {
+	f, err := os.CreateTemp(dir, "image-")
 	if err != nil {
 		return nil, fmt.Errorf("exchange: write a snapshot: %w", err)
 	}
-	if err := errors.Join(os.Remove(name), appendDigest(RestfulReader(ctx, f, x), f)); err != nil {
+	if err = os.Remove(f.Name()); err == nil {
+		err = writeImage(ctx, f, dir, x)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("exchange: write a snapshot: %w", err), f.Close())
 	}
 	return f, nil
 }
 
-func removeIfThere(name string) error {
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+func writeImage(ctx context.Context, f *os.File, dir string, x *fsm.Export) error {
+	w := newImageWriter(f)
+	if err := writeRecords(w, x); err != nil {
 		return err
 	}
-	return nil
+	if err := writeTree(w, x); err != nil {
+		return err
+	}
+	if err := writeKeys(ctx, w, dir, x); err != nil {
+		return err
+	}
+	return w.close()
 }
 
-func appendDigest(from io.Reader, f *os.File) error {
+// DigestBytes is what WithDigest adds.
+const DigestBytes = sha256.Size
+
+// WithDigest is an image, and behind it its SHA-256: a snapshot file.
+func WithDigest(image io.Reader) io.Reader {
 	h := sha256.New()
-	if _, err := io.Copy(h, from); err != nil {
-		return err
+	return io.MultiReader(io.TeeReader(image, h), &digestReader{h: h})
+}
+
+// digestReader is the sum of what was written to h before the first call.
+type digestReader struct {
+	h   hash.Hash
+	sum *bytes.Reader
+}
+
+func (d *digestReader) Read(b []byte) (int, error) {
+	if d.sum == nil {
+		d.sum = bytes.NewReader(d.h.Sum(nil))
 	}
-	if _, err := f.Write(h.Sum(nil)); err != nil {
-		return err
-	}
-	_, err := f.Seek(0, io.SeekStart)
-	return err
+	return d.sum.Read(b)
 }
 
 // RestfulReader is r, with pauses between its pieces (see fsm.Export).
@@ -94,43 +116,12 @@ func (r contextReader) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// writeImage writes the database. It need not be synced: it lives as long as this
-// process at most.
-func writeImage(ctx context.Context, name, dir string, x *fsm.Export) (err error) {
-	if err := removeIfThere(name); err != nil {
-		return fmt.Errorf("exchange: write a snapshot: %w", err)
-	}
-	db, err := bolt.Open(name, 0o600, &bolt.Options{NoSync: true, NoGrowSync: true, NoFreelistSync: true,
-		FreelistType: bolt.FreelistMapType, InitialMmapSize: 64 << 20})
-	if err != nil {
-		return fmt.Errorf("exchange: create %s: %w", name, err)
-	}
-	defer func() {
-		if cerr := db.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("exchange: close %s: %w", name, cerr)
-		}
-	}()
-	if err := db.Update(func(tx *bolt.Tx) error { return writeRecords(tx, x) }); err != nil {
-		return fmt.Errorf("exchange: write %s: %w", name, err)
-	}
-	if err := writeTree(ctx, db, x); err != nil {
-		return err
-	}
-	return writeKeys(ctx, db, dir, x)
-}
-
 // writeRecords writes everything but the keys.
-func writeRecords(tx *bolt.Tx, x *fsm.Export) error {
-	put := make(map[string]func(key, value []byte) error)
-	for _, name := range buckets {
-		b, err := tx.CreateBucketIfNotExists([]byte(name))
-		if err != nil {
-			return err
-		}
-		put[name] = b.Put
-	}
+func writeRecords(w *imageWriter, x *fsm.Export) error {
+	type record struct{ key, value []byte }
+	records := make(map[string][]record)
 	var errs []error
-	add := func(bucket string, key, value []byte) { errs = append(errs, put[bucket](key, value)) }
+	add := func(bucket string, key, value []byte) { records[bucket] = append(records[bucket], record{key, value}) }
 	u64 := func(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
 
 	add("meta", []byte("consistent_index"), u64(x.Position.Index))
@@ -185,7 +176,25 @@ func writeRecords(tx *bolt.Tx, x *fsm.Export) error {
 		errs = append(errs, err)
 		add("authRoles", role.Name, v)
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, name := range buckets {
+		if name == keyBucket {
+			continue
+		}
+		b, sorted := w.bucket(name), records[name]
+		slices.SortFunc(sorted, func(a, b record) int { return bytes.Compare(a.key, b.key) })
+		for _, r := range sorted {
+			if err := b.put(r.key, r.value); err != nil {
+				return fmt.Errorf("bucket %s: %w", name, err)
+			}
+		}
+		if err := b.finish(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // confState is the raft configuration as etcd stores it.
@@ -217,7 +226,7 @@ const bytesPerRest = 64 << 10
 
 // writeKeys writes the key bucket in its order, so that its pages are filled one
 // after the other.
-func writeKeys(ctx context.Context, db *bolt.DB, dir string, x *fsm.Export) error {
+func writeKeys(ctx context.Context, w *imageWriter, dir string, x *fsm.Export) error {
 	s := newSorter(dir)
 	defer s.close()
 	n := 0
@@ -238,19 +247,18 @@ func writeKeys(ctx context.Context, db *bolt.DB, dir string, x *fsm.Export) erro
 	if err != nil {
 		return err
 	}
-	w := bulk{ctx: ctx, db: db, bucket: "key"}
-	defer w.abandon()
+	keys := w.bucket(keyBucket)
 	err = s.each(func(key, value []byte) error {
 		if err := rest(len(value)); err != nil {
 			return err
 		}
-		return w.put(key, value)
+		return keys.put(key, value)
 	})
 	if err == nil {
-		err = w.finish()
+		err = keys.finish()
 	}
 	if err != nil {
-		return fmt.Errorf("exchange: write keys: %w", err)
+		return fmt.Errorf("write keys: %w", err)
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ type indexed struct {
 const (
 	// runBytes is how much is sorted in memory at a time.
 	runBytes = 32 << 20
+	// bufferGrowth is by how much the memory grows until it has that size: what it was before
+	// is garbage.
+	bufferGrowth = 7
 	// maxRuns is how many files are merged at once. When there are more, they become
 	// one first.
 	maxRuns = 128
@@ -60,6 +63,9 @@ func (s *sorter) add(key, value []byte) error {
 		if err := s.spill(); err != nil {
 			return err
 		}
+	}
+	if size := recordHead + len(key) + len(value); cap(s.buf)-len(s.buf) < size {
+		s.buf = slices.Grow(s.buf, max(size, min(bufferGrowth*len(s.buf), s.limit-len(s.buf))))
 	}
 	s.index = append(s.index, indexed{at: len(s.buf)})
 	s.buf = appendRecord(s.buf, key, value)

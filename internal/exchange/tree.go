@@ -7,8 +7,6 @@ import (
 	"bowline/internal/engine"
 	"bowline/internal/fsm"
 	"bowline/internal/v2"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // treeBucket holds the records of the tree of API v2 as our engine has them. etcd leaves
@@ -16,18 +14,17 @@ import (
 const treeBucket = "bowlineV2"
 
 // writeTree writes the tree, if there ever was anything in it.
-func writeTree(ctx context.Context, db *bolt.DB, x *fsm.Export) error {
+func writeTree(w *imageWriter, x *fsm.Export) error {
 	used, err := v2.Used(x.Keys)
 	if !used || err != nil {
 		return err
 	}
-	w := bulk{ctx: ctx, db: db, bucket: treeBucket}
-	defer w.abandon()
-	if err = v2.EachRecord(x.Keys, w.put); err == nil {
-		err = w.finish()
+	b := w.bucket(treeBucket)
+	if err = v2.EachRecord(x.Keys, b.put); err == nil {
+		err = b.finish()
 	}
 	if err != nil {
-		return fmt.Errorf("exchange: write the tree of API v2: %w", err)
+		return fmt.Errorf("write the tree of API v2: %w", err)
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func openHistory(t *testing.T, dir string) (*history, *engine.Engine) {
 func snapshotOf(t *testing.T, f *fsm.FSM) string {
 	t.Helper()
 	x := f.Export()
-	file, err := WriteSnapshot(t.Context(), t.TempDir(), x)
+	file, err := WriteImage(t.Context(), t.TempDir(), x)
 	must(t, err)
 	defer file.Close()
 	must(t, x.Close())

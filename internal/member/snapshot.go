@@ -29,7 +29,7 @@ func (m *Member) Snapshot(ctx context.Context) (io.ReadCloser, int64, string, er
 	defer x.Close()
 	m.log.Info("making a database snapshot for a client", zap.Uint64("index", x.Position.Index))
 	began := time.Now()
-	f, err := exchange.WriteSnapshot(ctx, dir, x)
+	f, err := exchange.WriteImage(ctx, dir, x)
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -39,7 +39,7 @@ func (m *Member) Snapshot(ctx context.Context) (io.ReadCloser, int64, string, er
 		f.Close()
 		return nil, 0, "", fmt.Errorf("snapshot: %w", err)
 	}
-	return image{exchange.RestfulReader(ctx, f, x), f, m}, info.Size(), x.ClusterVersion, nil
+	return image{exchange.WithDigest(exchange.RestfulReader(ctx, f, x)), f, m}, info.Size() + exchange.DigestBytes, x.ClusterVersion, nil
 }
 
 // image reads a snapshot, and gives its space back piece by piece.

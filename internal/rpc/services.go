@@ -103,6 +103,7 @@ func (m *maintenance) Snapshot(_ *pb.SnapshotRequest, stream grpc.ServerStreamin
 	began, total := time.Now(), zap.Int64("total-bytes", size-digestBytes)
 	what := []zap.Field{total, zap.String("size", humanize.Bytes(uint64(max(size-digestBytes, 0)))), zap.String("storage-version", version)}
 	m.log.Info("sending database snapshot to client", what...)
+	blob := make([]byte, snapshotChunk)
 	for left := size; left > 0; {
 		n := min(left, snapshotChunk)
 		if image := left - digestBytes; image > 0 {
@@ -111,21 +112,29 @@ func (m *maintenance) Snapshot(_ *pb.SnapshotRequest, stream grpc.ServerStreamin
 		if left == digestBytes {
 			m.log.Info("sending database sha256 checksum to client", total, zap.Int64("checksum-size", left))
 		}
-		blob := make([]byte, n)
-		if _, err := io.ReadFull(file, blob); err != nil {
+		if _, err := io.ReadFull(file, blob[:n]); err != nil {
 			return toStatus(err)
 		}
 		left -= n
-		resp := &pb.SnapshotResponse{Blob: blob, Version: version}
-		if left > 0 {
-			resp.RemainingBytes = uint64(left - digestBytes)
-		}
-		if err := stream.Send(resp); err != nil {
+		if err := stream.SendMsg(snapshotPart(blob[:n], max(left-digestBytes, 0), version)); err != nil {
 			return err
 		}
 	}
 	m.log.Info("successfully sent database snapshot to client", append(what, zap.Duration("took", time.Since(began)))...)
 	return nil
+}
+
+// snapshotPart is a SnapshotResponse with a copy of blob.
+func snapshotPart(blob []byte, remaining int64, version string) *wire.Answer {
+	const remainingTag, blobTag, versionTag = 2<<3 | 0, 3<<3 | 2, 4<<3 | 2
+	a := new(wire.Answer)
+	a.Reserve(len(blob) + len(version) + 64) // one piece
+	a.Int(remainingTag, remaining)
+	a.Message(blobTag, blob)
+	if version != "" {
+		a.Message(versionTag, []byte(version))
+	}
+	return a
 }
 
 // leases is the Lease service.

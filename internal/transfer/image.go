@@ -3,7 +3,6 @@ package transfer
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -52,7 +51,7 @@ func (s *Sender) sendImage(ctx context.Context, to Peer, m *raftpb.Message) erro
 
 // sendExport closes x.
 func (s *Sender) sendExport(ctx context.Context, to Peer, m *raftpb.Message, dir string, x *fsm.Export) error {
-	f, err := exchange.WriteSnapshot(ctx, dir, x)
+	f, err := exchange.WriteImage(ctx, dir, x)
 	at, conf := x.Position, x.Members.ConfState()
 	tree, treeErr := memberTree(x)
 	if closeErr := x.Close(); err == nil {
@@ -65,16 +64,12 @@ func (s *Sender) sendExport(ctx context.Context, to Peer, m *raftpb.Message, dir
 	if treeErr != nil {
 		return treeErr
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	message, err := proto.Marshal(rewrite(m, at, conf, tree))
 	if err != nil {
 		return err
 	}
 	body := io.MultiReader(bytes.NewReader(binary.BigEndian.AppendUint64(nil, uint64(len(message)))), bytes.NewReader(message),
-		&pacedReader{ctx, io.LimitReader(f, info.Size()-sha256.Size), s.pace}) // peers want no digest behind the image
+		&pacedReader{ctx, f, s.pace})
 	return postBytes(ctx, to, pathImage, http.Header{}, body)
 }
 
