@@ -32,6 +32,7 @@ type imageWriter struct {
 	next uint64 // page to be written
 	// roots are the first pages of the buckets, by name.
 	roots map[string]uint64
+	zeros [imagePageBytes]byte
 }
 
 func newImageWriter(f interface {
@@ -46,10 +47,9 @@ func newImageWriter(f interface {
 
 // pad writes zeros.
 func (w *imageWriter) pad(n int) error {
-	var zeros [imagePageBytes]byte
 	for n > 0 {
-		m := min(n, len(zeros))
-		if _, err := w.w.Write(zeros[:m]); err != nil {
+		m := min(n, len(w.zeros))
+		if _, err := w.w.Write(w.zeros[:m]); err != nil {
 			return err
 		}
 		n -= m
