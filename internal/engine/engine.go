@@ -107,7 +107,7 @@ func Open(dir string, o Options) (*Engine, error) {
 // open takes over a reference to cache.
 func open(dir string, o Options, cache *pebble.Cache, stats *Stats) (*Engine, error) {
 	e := &Engine{options: o, cache: cache, stats: stats, failure: failure{happened: make(chan struct{})}}
-	h := &handle{dir: dir, fs: o.FS, log: o.Logger}
+	h := &handle{dir: dir, fs: o.FS, log: o.Logger, unflushed: newUnflushed()}
 	h.refs.Store(1)
 	h.owner.Store(e)
 	h.pace.debt = func() uint64 { return h.db.Metrics().Compact.EstimatedDebt }
@@ -159,6 +159,7 @@ func (e *Engine) Commit(b *Batch) error {
 	if err := h.db.Apply(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("engine: commit batch: %w", err)
 	}
+	h.unflushed.add(b)
 	e.stats.Commits.Observe(time.Since(began))
 	return b.Close()
 }

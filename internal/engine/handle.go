@@ -31,6 +31,7 @@ type handle struct {
 	// pending is about how many bytes are committed and not flushed, flushing how
 	// many of them the flush under way writes.
 	pending, flushing atomic.Int64
+	unflushed         *unflushed
 	// pace lets rewriting rest while clients write.
 	pace pace
 	// flushFailed is how the last flush ended that has written no table. Only if

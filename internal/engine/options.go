@@ -85,6 +85,7 @@ func (h *handle) listener(o Options) *pebble.EventListener {
 				return
 			}
 			h.pending.Add(-h.flushing.Swap(0))
+			h.unflushed.flushedTables(i.Output)
 			e := h.owner.Load()
 			e.flushes.Add(1)
 			e.stats.Flushes.Observe(i.TotalDuration)

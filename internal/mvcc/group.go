@@ -34,8 +34,9 @@ type Group struct {
 	// eventBytes is the size of what the group has changed; beyond
 	// maxGroupEventBytes its events are dropped and watchers read history.
 	eventBytes int
-	// lookups is opened at most once per group for versions that are not cached.
-	lookups engine.Iterator
+	// lookups are opened at most once per group, for versions that are not cached: in
+	// the engine, and in its files alone.
+	lookups, fileLookups engine.Iterator
 	// spilled tells that part of the group is in the engine already.
 	spilled bool
 
@@ -69,10 +70,7 @@ func (g *Group) Revision() int64 { return g.revision }
 // Seal adds the group's own records to the batch; after it the batch is to be
 // committed and the group published.
 func (g *Group) Seal() error {
-	if !g.lookups.IsZero() {
-		g.lookups.Close()
-		g.lookups = engine.Iterator{}
-	}
+	g.closeLookups()
 	s := g.store
 	for i, d := range g.deltas {
 		if d == 0 {
@@ -121,10 +119,17 @@ func (g *Group) Publish() (events []Event, complete bool) {
 
 // Discard gives up an uncommitted group whose requests have changed nothing.
 func (g *Group) Discard() {
-	if !g.lookups.IsZero() {
-		g.lookups.Close()
-	}
+	g.closeLookups()
 	g.batch.Close()
+}
+
+func (g *Group) closeLookups() {
+	for _, it := range []*engine.Iterator{&g.lookups, &g.fileLookups} {
+		if !it.IsZero() {
+			it.Close()
+			*it = engine.Iterator{}
+		}
+	}
 }
 
 // lookup returns the newest version of key, deletions included, as of the
@@ -136,14 +141,18 @@ func (g *Group) lookup(key []byte, whole bool) (version, bool, error) {
 	if g.src != engine.Reader(g.store.engine) || g.spilled {
 		return load(g.src, key, g.revision+1)
 	}
-	if g.lookups.IsZero() {
-		it, err := g.src.NewIter(engine.PointReads())
-		if err != nil {
+	it, options := &g.lookups, engine.PointReads
+	g.keyBuf = engine.AppendKey(g.keyBuf[:0], engine.ClassVersion, key)
+	if g.store.engine.InFiles(g.keyBuf) {
+		it, options = &g.fileLookups, engine.FileReads
+	}
+	if it.IsZero() {
+		var err error
+		if *it, err = g.src.NewIter(options()); err != nil {
 			return version{}, false, fmt.Errorf("mvcc: open iterator: %w", err)
 		}
-		g.lookups = it
 	}
-	return loadFrom(g.lookups, key, g.revision+1)
+	return loadFrom(*it, key, g.revision+1)
 }
 
 // request is one modifying request inside a group: its changes share a main
