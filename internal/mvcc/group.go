@@ -23,6 +23,9 @@ type Group struct {
 	store  *Store
 	leases Leases
 	batch  *engine.Batch
+	// revisions are the revision records, which go behind everything else in the batch: a memtable
+	// takes a run of them in their order cheaply, and between versions dearly.
+	revisions *engine.Batch
 	// src is what ranges inside requests read: the engine, or the batch on top
 	// of it when a request must see its own changes.
 	src engine.Reader
@@ -51,7 +54,7 @@ const maxGroupEventBytes = 64 << 20
 // requests see the group's own changes; that is dearer, and needed only for a
 // transaction that reads a range after writing (see ReadsOwnWrites).
 func (s *Store) Begin(leases Leases, readsOwn bool) *Group {
-	g := &Group{store: s, leases: leases, src: s.engine, revision: s.current.Load(), deltas: make(map[int]int64)}
+	g := &Group{store: s, leases: leases, src: s.engine, revisions: s.engine.NewBatch(), revision: s.current.Load(), deltas: make(map[int]int64)}
 	if readsOwn {
 		g.batch = s.engine.NewIndexedBatch()
 		g.src = engine.Overlay{Batch: g.batch}
@@ -60,6 +63,9 @@ func (s *Store) Begin(leases Leases, readsOwn bool) *Group {
 	}
 	return g
 }
+
+// size is how much the group has collected since it last spilled.
+func (g *Group) size() int { return g.batch.Len() + g.revisions.Len() }
 
 // Batch is the group's engine batch, for the writer's own records.
 func (g *Group) Batch() *engine.Batch { return g.batch }
@@ -71,6 +77,12 @@ func (g *Group) Revision() int64 { return g.revision }
 // committed and the group published.
 func (g *Group) Seal() error {
 	g.closeLookups()
+	if err := g.batch.Apply(g.revisions, nil); err != nil {
+		return err
+	}
+	if err := g.revisions.Close(); err != nil {
+		return err
+	}
 	s := g.store
 	for i, d := range g.deltas {
 		if d == 0 {
@@ -120,6 +132,7 @@ func (g *Group) Publish() (events []Event, complete bool) {
 // Discard gives up an uncommitted group whose requests have changed nothing.
 func (g *Group) Discard() {
 	g.closeLookups()
+	g.revisions.Close()
 	g.batch.Close()
 }
 
@@ -210,7 +223,7 @@ func (r *request) write(kind Kind, key []byte, record *wire.KeyValue, prev Revis
 	c := change{rev: rev, kind: kind, prev: prev, key: wire.KeyOf(kv), crc: crc32.Checksum(kv, castagnoli), size: len(kv)}
 	g.keyBuf = engine.AppendRevisionKey(g.keyBuf[:0], rev.Main, rev.Sub)
 	g.valueBuf = appendChange(g.valueBuf[:0], &c)
-	if err := g.batch.Set(g.keyBuf, g.valueBuf, nil); err != nil {
+	if err := g.revisions.Set(g.keyBuf, g.valueBuf, nil); err != nil {
 		return err
 	}
 	switch kind {
@@ -304,9 +317,13 @@ func attachedKeys(src engine.Reader, lease int64, f func(key []byte) error) erro
 // the group is published; after a crash in between, Open undoes it.
 func (r *request) spill() error {
 	g := r.g
-	if g.batch.Len() < g.store.spillBytes {
+	if g.size() < g.store.spillBytes {
 		return nil
 	}
+	if err := g.batch.Apply(g.revisions, nil); err != nil {
+		return err
+	}
+	g.revisions.Reset()
 	if err := g.store.engine.Commit(g.batch); err != nil {
 		return err
 	}

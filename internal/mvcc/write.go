@@ -126,7 +126,7 @@ func (r *request) eachLive(start, end []byte, remove func(key []byte, old versio
 			if err := remove(key, old, false); err != nil {
 				return false, err
 			}
-			if n++; n < scanKeys && r.g.batch.Len() < r.g.store.spillBytes {
+			if n++; n < scanKeys && r.g.size() < r.g.store.spillBytes {
 				return true, nil
 			}
 			start = append(key, 0)
