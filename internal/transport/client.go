@@ -21,6 +21,9 @@ const (
 	heartbeatInterval = stallTimeout / 3
 )
 
+// readBytes is how much is read from a connection at a time: what one write of the other side has brought, mostly.
+const readBytes = 32 << 10
+
 // Ways of the protocol.
 const (
 	pathMessages = "/raft"
@@ -112,6 +115,7 @@ func newClient(cfg *Config, readTimeout time.Duration) *socket.Client {
 		Protocols:              http1,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    postSenders,
+		ReadBufferSize:         readBytes,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	})
