@@ -7,8 +7,8 @@ const (
 	// freeing twice as much nearly twice as long.
 	piece = 1 << 20
 	// idleness is how long nothing is freed, as a multiple of the time that something is:
-	// of a hundred writes, one may meet it.
-	idleness = 100
+	// of some hundred writes, one may meet it.
+	idleness = 250
 	// maxFiles and maxBytes are how much may wait. What comes on top is freed at once.
 	// From half of that on the rests get shorter, until what is removed all the time is
 	// freed as quickly as that.

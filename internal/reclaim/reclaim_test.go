@@ -89,7 +89,7 @@ func TestAFileGoesPieceByPiece(t *testing.T) {
 			if info, err := reader.Stat(); err != nil || info.Size() != want {
 				t.Fatalf("the file: %v, %v; want %d bytes", info, err, want)
 			}
-			time.Sleep(takes + 100*takes)
+			time.Sleep(takes + 250*takes)
 		}
 		synctest.Wait()
 		if w := fs.Waiting(); w != 0 {
