@@ -1,10 +1,7 @@
 package v2http
 
 import (
-	"bytes"
-	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -21,7 +18,7 @@ const (
 
 // params are the parameters of a request for keys.
 type params struct {
-	form url.Values
+	form form
 	err  *v2.Error // the first that was wrong
 
 	prevIndex, waitIndex                         uint64
@@ -50,12 +47,12 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, *v2.Error) {
 		*into = p.flag(name)
 	}
 	p.check(!p.wait || r.Method == http.MethodGet, v2.CodeInvalidField, `"wait" can only be used with GET requests`)
-	if values, given := p.form["prevValue"]; given {
-		p.prevValue = values[0]
+	if value, given := p.form.first("prevValue"); given {
+		p.prevValue = value
 		p.check(p.prevValue != "", v2.CodePrevValueRequired, `"prevValue" cannot be empty`)
 	}
 	p.noValue = p.flag("noValueOnSuccess")
-	if text := p.form.Get("ttl"); text != "" {
+	if text, _ := p.form.first("ttl"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		p.check(err == nil, v2.CodeBadTTL, `invalid value for "ttl"`)
 		p.ttl = &n
@@ -63,7 +60,8 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, *v2.Error) {
 	p.prevExist = p.choice("prevExist")
 	p.refresh = p.choice("refresh")
 	if p.refresh != nil && *p.refresh {
-		p.check(p.form.Get("value") == "", v2.CodeRefreshValue, "A value was provided on a refresh")
+		value, _ := p.form.first("value")
+		p.check(value == "", v2.CodeRefreshValue, "A value was provided on a refresh")
 		p.check(p.ttl != nil, v2.CodeRefreshTTL, "No TTL value set")
 	}
 	if p.err != nil {
@@ -85,72 +83,33 @@ func (p *params) check(ok bool, code int, cause string) {
 }
 
 func (p *params) index(name string) uint64 {
-	values, given := p.form[name]
+	value, given := p.form.first(name)
 	if !given {
 		return 0
 	}
-	n, err := strconv.ParseUint(values[0], 10, 64)
+	n, err := strconv.ParseUint(value, 10, 64)
 	p.check(err == nil, v2.CodeBadIndex, `invalid value for "`+name+`"`)
 	return n
 }
 
 func (p *params) flag(name string) bool {
-	values, given := p.form[name]
+	value, given := p.form.first(name)
 	if !given {
 		return false
 	}
-	set, err := strconv.ParseBool(values[0])
+	set, err := strconv.ParseBool(value)
 	p.check(err == nil, v2.CodeInvalidField, `invalid value for "`+name+`"`)
 	return set
 }
 
 func (p *params) choice(name string) *bool {
-	values, given := p.form[name]
+	value, given := p.form.first(name)
 	if !given {
 		return nil
 	}
-	set, err := strconv.ParseBool(values[0])
+	set, err := strconv.ParseBool(value)
 	p.check(err == nil, v2.CodeInvalidField, "invalid value for "+name)
 	return &set
-}
-
-const formContent = "application/x-www-form-urlencoded"
-
-// readForm is the query, and the body of a form before it.
-func readForm(r *http.Request) (url.Values, error) {
-	if bodied(r) {
-		content := r.Header.Get("Content-Type")
-		if content == formContent {
-			return readPosted(r)
-		}
-		if _, _, err := mime.ParseMediaType(content); err != nil && content != "" {
-			return nil, err
-		}
-	}
-	if err := r.ParseForm(); err != nil {
-		return nil, err
-	}
-	return r.Form, nil
-}
-
-// readPosted does what http.Request.ParseForm does with a form in the body, without a
-// second copy of it.
-func readPosted(r *http.Request) (url.Values, error) {
-	const most = 64 << 10 // so much is made room for before it has arrived
-	var body bytes.Buffer
-	body.Grow(int(min(max(r.ContentLength, 0), most)) + bytes.MinRead)
-	if _, err := body.ReadFrom(r.Body); err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(body.String())
-	if err != nil || r.URL.RawQuery == "" {
-		return form, err
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	for name, values := range query {
-		form[name] = append(form[name], values...)
-	}
-	return form, err
 }
 
 func bodied(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
@@ -158,8 +117,9 @@ func bodied(r *http.Request) bool { return r.Method == http.MethodPut || r.Metho
 // request is what the log gets.
 func (p *params) request(method, name string) wire.V2Request {
 	at := time.Now()
+	value, _ := p.form.first("value")
 	req := wire.V2Request{
-		Method: method, Path: name, Value: p.form.Get("value"), Dir: p.dir, PrevValue: p.prevValue, PrevIndex: p.prevIndex,
+		Method: method, Path: name, Value: value, Dir: p.dir, PrevValue: p.prevValue, PrevIndex: p.prevIndex,
 		PrevExist: p.prevExist, Recursive: p.recursive, Refresh: p.refresh, Time: at.UnixNano(),
 	}
 	if p.ttl != nil {
