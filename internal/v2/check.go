@@ -102,8 +102,9 @@ func (s *Store) checkEvent(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	if string(key) != string(eventKey(e.Index())) || e.Index() > s.state.index || e.Index() < s.state.oldest() {
-		return fmt.Errorf("v2: the event at %d does not belong into the history of %d to %d", e.Index(), s.state.oldest(), s.state.index)
+	from := max(s.state.first, keptFrom(s.state.index))
+	if string(key) != string(eventKey(e.Index())) || e.Index() > s.state.index || e.Index() < from {
+		return fmt.Errorf("v2: the event at %d does not belong into the history of %d to %d", e.Index(), from, s.state.index)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -74,5 +75,43 @@ func TestSearchBesideTheWriter(t *testing.T) {
 	}
 	if h.meet(30); h.from() != 30 {
 		t.Errorf("the horizon is %d, want 30", h.from())
+	}
+}
+
+// TestBatchLongerThanHistory: one batch with more events than are kept leaves the history
+// that it should.
+func TestBatchLongerThanHistory(t *testing.T) {
+	b := newBench(t, 1)
+	for _, n := range []int{HistoryLen - 1, 1, 2*HistoryLen + forgetOnce, 2} {
+		for i := range n {
+			b.add(&wire.V2Request{Method: wire.V2Put, Path: fmt.Sprintf("/1/a%d", i), Time: b.now, Expiration: b.now + 1e9})
+		}
+		b.commit()
+		b.now += 2e9
+		b.apply(&wire.V2Request{Method: wire.V2Expire, Time: b.now})
+		b.commit()
+		b.must(b.store.Check())
+		events := 0
+		b.must(EachRecord(b.engine, func(body, _ []byte) error {
+			if body[0] == kindEvent {
+				events++
+			}
+			return nil
+		}))
+		index := int(b.store.Index())
+		if want := min(index, HistoryLen+(index-HistoryLen+1)%forgetOnce); events != want {
+			t.Errorf("at %d there are %d events, want %d", index, events, want)
+		}
+		w, err := b.store.Watch("/1", true, false, b.store.state.oldest())
+		b.must(err)
+		select {
+		case e := <-w.Events:
+			if e.Index() != b.store.state.oldest() {
+				t.Errorf("the oldest event is that of %d, want %d", e.Index(), b.store.state.oldest())
+			}
+		default:
+			t.Error("the oldest event is not there")
+		}
+		w.Close()
 	}
 }

@@ -11,12 +11,24 @@ func Alone(req *wire.V2Request) bool {
 	return req.Method == wire.V2Expire || req.Method == wire.V2Delete && (req.Dir || req.Recursive)
 }
 
-// Seal adds the index and the counters to a batch, once all its requests are applied.
+// Seal adds the events, the index and the counters to a batch, once all its requests are
+// applied. The engine finds the places of ascending keys quickly.
 func (s *Store) Seal(b *engine.Batch) error {
 	if !s.unsealed {
 		return nil
 	}
 	s.unsealed = false
+	for _, e := range s.told {
+		if e.Index() < keptFrom(s.state.index) {
+			continue // the batch itself has pushed it out
+		}
+		s.scratch = e.append(s.scratch[:0])
+		if err := b.Set(eventKey(e.Index()), s.scratch, nil); err != nil {
+			return err
+		}
+	}
+	clear(s.told) // for their memory
+	s.told = s.told[:0]
 	s.scratch = s.state.append(s.scratch[:0])
 	return b.Set(stateKey(), s.scratch, nil)
 }

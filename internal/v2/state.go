@@ -31,8 +31,12 @@ const (
 	counters
 )
 
-// HistoryLen is how many events are kept.
-const HistoryLen = 1000
+// HistoryLen is how many events may be asked for. Others before them, less than forgetOnce,
+// wait for being removed together.
+const (
+	HistoryLen = 1000
+	forgetOnce = 256
+)
 
 // State is what is not in the tree itself.
 type State struct {
@@ -51,6 +55,15 @@ func (s *State) oldest() uint64 {
 		return s.first
 	}
 	return max(s.first, s.index-HistoryLen+1)
+}
+
+// keptFrom is the index from which on events are in the engine when the last is that of an
+// index. It depends on nothing else, so that all members have the same.
+func keptFrom(index uint64) uint64 {
+	if index < HistoryLen {
+		return 0
+	}
+	return (index - HistoryLen + 1) / forgetOnce * forgetOnce
 }
 
 func (s *State) encode() []byte { return s.append(nil) }

@@ -19,8 +19,10 @@ type Store struct {
 	// dirs are directories that are there; see isDir. The writer's alone.
 	dirs map[string]bool
 	// changed is what the batch that is being filled has made of nodes, nil of those it
-	// has removed, and unsealed whether the state has changed. The writer's alone.
+	// has removed, told its events, and unsealed whether the state has changed. The
+	// writer's alone.
 	changed  map[string]*Node
+	told     []*Event
 	unsealed bool
 	recent   recent
 	// deltas are of the last changes, and scratch is the writer's alone.
@@ -47,6 +49,7 @@ func (s *Store) Restart(st State) {
 	s.state = st
 	clear(s.dirs)
 	clear(s.changed)
+	s.told = nil
 	s.unsealed = false
 	s.recent.restart()
 	s.deltas.restart(st.index)

@@ -16,10 +16,7 @@ func (t *txn) advance() {
 func (t *txn) tell(e *Event) error {
 	e.Time = t.req.Time
 	t.r.Events = append(t.r.Events, e)
-	t.s.scratch = e.append(t.s.scratch[:0])
-	if err := t.b.Set(eventKey(t.index), t.s.scratch, nil); err != nil {
-		return err
-	}
+	t.s.told = append(t.s.told, e)
 	return t.s.forget(t.b)
 }
 
