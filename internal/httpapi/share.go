@@ -115,7 +115,11 @@ func listenPlainly(c net.Conn) (heard net.Conn, calls bool, err error) {
 		}
 		n += m
 	}
-	return &conn{Conn: c, first: buf[:n]}, string(buf[:n]) == preface, nil
+	first := conn{Conn: c, first: buf[:n]}
+	if string(buf[:n]) == preface {
+		return &first, true, nil
+	}
+	return newRequests(first), false, nil
 }
 
 // part is one of the two listeners that share a port.
