@@ -22,15 +22,14 @@ type Bounds struct {
 // Wrap holds requests to the bounds before h sees them.
 func (b Bounds) Wrap(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := http.NewResponseController(w)
+		x := &guarded{control: *http.NewResponseController(w)}
 		if b.Departure > 0 {
-			d := &departing{ResponseWriter: w, control: c, patience: b.Departure}
-			d.extend() // what was left by the connection's last request is over
-			w = d
+			x.departing = departing{ResponseWriter: w, control: &x.control, patience: b.Departure}
+			x.extend() // what was left by the connection's last request is over
 		}
 		if r.ContentLength != 0 {
 			// Errors mean that there are no deadlines: a test's recorder.
-			_ = c.SetReadDeadline(time.Now().Add(b.Arrival))
+			_ = x.control.SetReadDeadline(time.Now().Add(b.Arrival))
 		}
 		if r.ContentLength > b.Body {
 			w.Header().Set("Connection", "close")
@@ -38,10 +37,24 @@ func (b Bounds) Wrap(h http.Handler) http.Handler {
 			return
 		}
 		if r.ContentLength != 0 {
-			r.Body = &arriving{ReadCloser: http.MaxBytesReader(w, r.Body, b.Body), control: c}
+			x.arriving = arriving{ReadCloser: r.Body, control: &x.control}
+			if r.ContentLength < 0 { // otherwise it is as long as it says
+				x.ReadCloser = http.MaxBytesReader(w, r.Body, b.Body)
+			}
+			r.Body = &x.arriving
+		}
+		if b.Departure > 0 {
+			w = &x.departing
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// guarded is what one request takes, in one piece of memory.
+type guarded struct {
+	control http.ResponseController
+	arriving
+	departing
 }
 
 // arriving is a body. Its deadline ends with it: the connection is read on behind it,

@@ -22,8 +22,10 @@ func (s *Store) Seal(b *engine.Batch) error {
 		if e.Index() < keptFrom(s.state.index) {
 			continue // the batch itself has pushed it out
 		}
-		s.scratch = e.append(s.scratch[:0])
-		if err := b.Set(eventKey(e.Index()), s.scratch, nil); err != nil {
+		s.scratch = appendEventKey(s.scratch[:0], e.Index())
+		key := len(s.scratch)
+		s.scratch = e.append(s.scratch)
+		if err := b.Set(s.scratch[:key], s.scratch[key:], nil); err != nil {
 			return err
 		}
 	}

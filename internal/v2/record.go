@@ -103,8 +103,11 @@ func parseExpiry(body []byte) (at int64, path string, err error) {
 	return int64(binary.BigEndian.Uint64(body[1:]) ^ 1<<63), path, err
 }
 
-func eventKey(index uint64) []byte {
-	return engine.Key(engine.ClassV2, binary.BigEndian.AppendUint64([]byte{kindEvent}, index))
+func eventKey(index uint64) []byte { return appendEventKey(nil, index) }
+
+func appendEventKey(b []byte, index uint64) []byte {
+	var room [1 + 8]byte
+	return engine.AppendKey(b, engine.ClassV2, binary.BigEndian.AppendUint64(append(room[:0], kindEvent), index))
 }
 
 func stateKey() []byte { return engine.Key(engine.ClassV2, []byte{kindState}) }

@@ -70,47 +70,47 @@ func New(c Config) *API {
 // route is who answers on a path, and to which methods; "" is all.
 type route struct {
 	methods string
-	serve   http.HandlerFunc
+	serve   func(*API, http.ResponseWriter, *http.Request)
 }
 
 // routed finds who answers on a clean path.
-func (a *API) routed(path string) (route, bool) {
+func routed(path string) (route, bool) {
 	const keys, members, item = "HEAD,GET,PUT,POST,DELETE", "GET,POST,DELETE,PUT", "GET,PUT,DELETE"
 	switch path {
 	case "/v2/keys":
-		return route{keys, a.keys}, true
+		return route{keys, (*API).keys}, true
 	case "/v2/members":
-		return route{members, a.members}, true
+		return route{members, (*API).members}, true
 	case "/v2/machines":
-		return route{"GET,HEAD", a.machines}, true
+		return route{"GET,HEAD", (*API).machines}, true
 	case "/v2/stats/self":
-		return route{"GET", a.statsSelf}, true
+		return route{"GET", (*API).statsSelf}, true
 	case "/v2/stats/leader":
-		return route{"GET", a.statsLeader}, true
+		return route{"GET", (*API).statsLeader}, true
 	case "/v2/stats/store":
-		return route{"GET", a.statsStore}, true
+		return route{"GET", (*API).statsStore}, true
 	case "/v2/auth/enable":
-		return route{item, a.authEnable}, true
+		return route{item, (*API).authEnable}, true
 	case "/v2/auth/users", "/v2/auth/users/":
-		return route{"GET", a.usersList}, true
+		return route{"GET", (*API).usersList}, true
 	case "/v2/auth/roles", "/v2/auth/roles/":
-		return route{"GET", a.rolesList}, true
+		return route{"GET", (*API).rolesList}, true
 	case "/config/local/log":
-		return route{"PUT", a.logLevel}, true
+		return route{"PUT", (*API).logLevel}, true
 	}
 	switch {
 	case strings.HasPrefix(path, "/v2/keys/"):
-		return route{keys, a.keys}, true
+		return route{keys, (*API).keys}, true
 	case strings.HasPrefix(path, "/v2/members/"):
-		return route{members, a.members}, true
+		return route{members, (*API).members}, true
 	}
 	for _, kind := range []struct {
 		prefix string
-		serve  http.HandlerFunc
-	}{{"/v2/auth/users/", a.user}, {"/v2/auth/roles/", a.role}} {
+		serve  func(*API, http.ResponseWriter, *http.Request)
+	}{{"/v2/auth/users/", (*API).user}, {"/v2/auth/roles/", (*API).role}} {
 		name, found := strings.CutPrefix(path, kind.prefix)
 		if found && strings.Contains(strings.TrimSuffix(name, "/"), "/") {
-			return route{"", a.invalidPath}, true
+			return route{"", (*API).invalidPath}, true
 		}
 		if found {
 			return route{item, kind.serve}, true
@@ -123,7 +123,7 @@ func (a *API) routed(path string) (route, bool) {
 func (a *API) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cleaned := cleanPath(r.URL.Path)
-		found, ours := a.routed(cleaned)
+		found, ours := routed(cleaned)
 		switch {
 		case !ours && !strings.HasPrefix(cleaned, "/v2/") && !strings.HasPrefix(r.URL.Path, "/v2/"):
 			next.ServeHTTP(w, r)
@@ -133,7 +133,7 @@ func (a *API) Wrap(next http.Handler) http.Handler {
 		case !ours:
 			http.NotFound(w, r)
 		case allowed(w, r, found.methods):
-			found.serve(w, r)
+			found.serve(a, w, r)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package v2http
 
 import (
 	"bytes"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -45,17 +46,27 @@ func readForm(r *http.Request) (form, error) {
 // readPosted does what http.Request.ParseForm does with a form in the body, without a
 // second copy of it.
 func readPosted(r *http.Request) (form, error) {
-	const most = 64 << 10 // so much is made room for before it has arrived
-	var body bytes.Buffer
-	body.Grow(int(min(max(r.ContentLength, 0), most)) + bytes.MinRead)
-	if _, err := body.ReadFrom(r.Body); err != nil {
+	body, err := readBody(r)
+	if err != nil {
 		return nil, err
 	}
-	f, err := form(nil).parse(body.String())
+	f, err := form(nil).parse(body)
 	if err != nil || r.URL.RawQuery == "" {
 		return f, err
 	}
 	return f.parse(r.URL.RawQuery)
+}
+
+func readBody(r *http.Request) (string, error) {
+	const most = 64 << 10 // so much is made room for before it has arrived
+	if 0 <= r.ContentLength && r.ContentLength <= most {
+		body := make([]byte, r.ContentLength)
+		_, err := io.ReadFull(r.Body, body)
+		return string(body), err
+	}
+	var body bytes.Buffer
+	_, err := body.ReadFrom(r.Body)
+	return body.String(), err
 }
 
 // parse adds the fields of an encoded form.

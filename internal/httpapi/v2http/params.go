@@ -36,7 +36,9 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, *v2.Error) {
 	if r.URL.RawQuery == "" && !bodied(r) {
 		return p, nil // there are none
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if r.ContentLength < 0 || r.ContentLength > maxForm {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	}
 	var err error
 	if p.form, err = readForm(r); err != nil {
 		return nil, v2.NewError(v2.CodeInvalidForm, err.Error(), 0)
