@@ -41,11 +41,9 @@ type V2Request struct {
 	Refresh *bool
 }
 
-// fieldTree holds a request of API v2 in an entry of ours.
-const fieldTree = 1907
-
-// treeTag begins such an entry.
-func treeTag() []byte { return protowire.AppendTag(nil, fieldTree, protowire.BytesType) }
+// treeTag begins an entry of ours that holds a request of API v2: it is the tag of field
+// 1907.
+const treeTag = "\x9a\x77"
 
 // Entry returns what goes into the log: an InternalRaftRequest that checkpoints no
 // leases, with the request in a field that etcd does not know. etcd from 3.6 on ends at
@@ -57,7 +55,7 @@ func (r *V2Request) Entry() []byte {
 	const head = 3 + binary.MaxVarintLen32
 	bare := r.append(make([]byte, head, head+r.room()+24))
 	var start [head]byte
-	before := protowire.AppendVarint(append(start[:0], treeTag()...), uint64(len(bare)-head))
+	before := protowire.AppendVarint(append(start[:0], treeTag...), uint64(len(bare)-head))
 	b := bare[head-len(before):]
 	copy(b, before)
 	b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.VarintType), r.ID)
@@ -66,7 +64,7 @@ func (r *V2Request) Entry() []byte {
 
 // tree returns the request in an entry of ours, or nil.
 func tree(b []byte) []byte {
-	inside, ours := bytes.CutPrefix(b, treeTag())
+	inside, ours := bytes.CutPrefix(b, []byte(treeTag))
 	if !ours {
 		return nil
 	}
@@ -140,7 +138,7 @@ func ParseV2(b []byte) (*V2Request, bool) {
 		switch typ {
 		case protowire.BytesType:
 			v, _ := protowire.ConsumeBytes(field)
-			r.setText(num, string(v))
+			r.setText(num, v)
 		case protowire.VarintType:
 			v, _ := protowire.ConsumeVarint(field)
 			r.setNumber(num, v)
@@ -149,17 +147,27 @@ func ParseV2(b []byte) (*V2Request, bool) {
 	return r, true
 }
 
-func (r *V2Request) setText(num protowire.Number, s string) {
+func (r *V2Request) setText(num protowire.Number, s []byte) {
 	switch num {
 	case 2:
-		r.Method = s
+		r.Method = method(s)
 	case 3:
-		r.Path = s
+		r.Path = string(s)
 	case 4:
-		r.Value = s
+		r.Value = string(s)
 	case 6:
-		r.PrevValue = s
+		r.PrevValue = string(s)
 	}
+}
+
+// method is a method's name, for most without a copy.
+func method(s []byte) string {
+	for _, known := range [...]string{V2Put, V2Post, V2Delete, V2Read, V2Expire} {
+		if string(s) == known {
+			return known
+		}
+	}
+	return string(s)
 }
 
 func (r *V2Request) setNumber(num protowire.Number, n uint64) {
@@ -172,7 +180,7 @@ func (r *V2Request) setNumber(num protowire.Number, n uint64) {
 	case 7:
 		r.PrevIndex = n
 	case 8:
-		r.PrevExist = &set
+		r.PrevExist = new(set)
 	case 9:
 		r.Expiration = int64(n)
 	case 12:
@@ -180,7 +188,7 @@ func (r *V2Request) setNumber(num protowire.Number, n uint64) {
 	case 15:
 		r.Time = int64(n)
 	case 17:
-		r.Refresh = &set
+		r.Refresh = new(set)
 	}
 }
 

@@ -46,6 +46,9 @@ func TestV2RequestAsEtcdWritesIt(t *testing.T) {
 // TestV2EntryIsHarmless: etcd finds in an entry of ours a request that changes nothing.
 func TestV2EntryIsHarmless(t *testing.T) {
 	r := V2Request{ID: 300, Method: V2Put, Path: "/1/a", Value: "b"}
+	if want := protowire.AppendTag(nil, 1907, protowire.BytesType); string(want) != treeTag || !bytes.HasPrefix(r.Entry(), want) {
+		t.Errorf("an entry begins with %x, want %x", r.Entry()[:4], want)
+	}
 	seen := new(pb.InternalRaftRequest)
 	if err := proto.Unmarshal(r.Entry(), seen); err != nil || len(seen.ProtoReflect().GetUnknown()) == 0 {
 		t.Fatalf("%v, %v", seen, err)
