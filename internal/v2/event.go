@@ -2,6 +2,7 @@ package v2
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -65,11 +66,18 @@ func (e *Event) JSON() []byte {
 	if b := e.encoded.Load(); b != nil {
 		return *b
 	}
+	b := e.AppendJSON(nil)
+	e.encoded.Store(&b)
+	return b
+}
+
+// AppendJSON appends what JSON returns, and does not keep it.
+func (e *Event) AppendJSON(b []byte) []byte {
 	room := e.Node.roomJSON()
 	if e.Prev != nil {
 		room += e.Prev.roomJSON()
 	}
-	b := append(make([]byte, 0, room), `{"action":"`...)
+	b = append(slices.Grow(b, room), `{"action":"`...)
 	b = append(b, e.Action...)
 	b = append(b, `","node":`...)
 	b = e.Node.appendJSON(b, e.Time, !removes(e.Action))
@@ -77,9 +85,7 @@ func (e *Event) JSON() []byte {
 		b = append(b, `,"prevNode":`...)
 		b = e.Prev.appendJSON(b, e.Time, true)
 	}
-	b = append(b, '}', '\n')
-	e.encoded.Store(&b)
-	return b
+	return append(b, '}', '\n')
 }
 
 // appendJSON appends a node that is not expanded.

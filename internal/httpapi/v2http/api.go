@@ -60,6 +60,7 @@ type API struct {
 	cluster   []string // the value of a header, shared by all answers
 	passwords *auth.Passwords
 	bounds    bounds
+	buffers   buffers
 }
 
 // New returns the handlers.

@@ -1,8 +1,6 @@
 package v2http
 
 import (
-	"bytes"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -27,11 +25,11 @@ func (f form) first(name string) (value string, given bool) {
 }
 
 // readForm is the query, and the body of a form before it.
-func readForm(r *http.Request) (form, error) {
+func (a *API) readForm(r *http.Request) (form, error) {
 	if bodied(r) {
 		content := r.Header.Get("Content-Type")
 		if content == formContent {
-			return readPosted(r)
+			return a.readPosted(r)
 		}
 		if _, _, err := mime.ParseMediaType(content); err != nil && content != "" {
 			return nil, err
@@ -45,8 +43,8 @@ func readForm(r *http.Request) (form, error) {
 
 // readPosted does what http.Request.ParseForm does with a form in the body, without a
 // second copy of it.
-func readPosted(r *http.Request) (form, error) {
-	body, err := readBody(r)
+func (a *API) readPosted(r *http.Request) (form, error) {
+	body, err := a.readBody(r)
 	if err != nil {
 		return nil, err
 	}
@@ -57,16 +55,11 @@ func readPosted(r *http.Request) (form, error) {
 	return f.parse(r.URL.RawQuery)
 }
 
-func readBody(r *http.Request) (string, error) {
-	const most = 64 << 10 // so much is made room for before it has arrived
-	if 0 <= r.ContentLength && r.ContentLength <= most {
-		body := make([]byte, r.ContentLength)
-		_, err := io.ReadFull(r.Body, body)
-		return string(body), err
-	}
-	var body bytes.Buffer
-	_, err := body.ReadFrom(r.Body)
-	return body.String(), err
+func (a *API) readBody(r *http.Request) (string, error) {
+	b := a.buffers.get()
+	defer a.buffers.put(b)
+	_, err := b.ReadFrom(r.Body)
+	return b.String(), err
 }
 
 // parse adds the fields of an encoded form.

@@ -26,7 +26,7 @@ func (a *API) keys(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the key is too long", http.StatusRequestURITooLong)
 		return
 	}
-	p, refusal := readParams(w, r)
+	p, refusal := a.readParams(w, r)
 	if refusal != nil {
 		a.fail(w, refusal)
 		return
@@ -119,11 +119,14 @@ func (a *API) change(w http.ResponseWriter, r *http.Request, name string, p *par
 		status = http.StatusCreated
 	}
 	a.head(w, status, e.Index())
-	body := e.JSON()
+	buffer := a.buffers.get()
+	defer a.buffers.put(buffer)
 	if p.noValue && shortened(e.Action) {
-		body = []byte(`{"action":"` + e.Action + "\"}\n")
+		buffer.WriteString(`{"action":"` + e.Action + "\"}\n")
+	} else {
+		buffer.Write(e.AppendJSON(buffer.AvailableBuffer()))
 	}
-	_, _ = w.Write(body) // the connection is gone: nobody is left to tell
+	_, _ = w.Write(buffer.Bytes()) // the connection is gone: nobody is left to tell
 }
 
 // shortened tells whether noValueOnSuccess means anything to an action.

@@ -31,7 +31,7 @@ type params struct {
 
 // readParams checks all parameters, also those that the method has no use for. The
 // order of the checks decides which of several errors is told.
-func readParams(w http.ResponseWriter, r *http.Request) (*params, *v2.Error) {
+func (a *API) readParams(w http.ResponseWriter, r *http.Request) (*params, *v2.Error) {
 	p := new(params)
 	if r.URL.RawQuery == "" && !bodied(r) {
 		return p, nil // there are none
@@ -40,7 +40,7 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, *v2.Error) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	}
 	var err error
-	if p.form, err = readForm(r); err != nil {
+	if p.form, err = a.readForm(r); err != nil {
 		return nil, v2.NewError(v2.CodeInvalidForm, err.Error(), 0)
 	}
 	p.prevIndex = p.index("prevIndex")

@@ -31,7 +31,7 @@ func TestFormIsParseForms(t *testing.T) {
 				}
 				theirs := request()
 				want := theirs.ParseForm()
-				got, err := readForm(request())
+				got, err := new(API).readForm(request())
 				if (err == nil) != (want == nil) || err != nil && err.Error() != want.Error() {
 					t.Errorf("%s ?%.40s %.40s: %v, want %v", method, c.query, c.body, err, want)
 				}
