@@ -32,6 +32,17 @@ func engineFiles() int {
 	return int(min(max(descriptors/share, least), most))
 }
 
+// removedFiles is how many files whose names are gone may keep a descriptor, for their space
+// to be freed slowly.
+func removedFiles() int {
+	const least, most, share = 32, 2048, 16
+	descriptors, err := descriptorLimit()
+	if err != nil {
+		return least
+	}
+	return int(min(max(descriptors/share, least), most))
+}
+
 // limitConnections makes ports share a limit of connections: those beyond it
 // wait, one at each listener and the others in the system's queue, until one is
 // closed.

@@ -103,7 +103,7 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 	}
-	disk := reclaim.New(cfg.FS)
+	disk := reclaim.New(cfg.FS, removedFiles())
 	cfg.FS = disk
 	if cfg.WithoutSync {
 		cfg.FS = unsyncedFS{cfg.FS}

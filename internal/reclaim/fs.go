@@ -19,6 +19,7 @@ import (
 // called by several goroutines. The last call must be to Close.
 type FS struct {
 	vfs.FS
+	files int
 
 	mu      sync.Mutex
 	left    []leftover // oldest first
@@ -29,9 +30,9 @@ type FS struct {
 	idle    sync.Cond     // not working
 }
 
-// New returns a file system over fs.
-func New(fs vfs.FS) *FS {
-	r := &FS{FS: fs, hurry: make(chan struct{})}
+// New returns a file system over fs that keeps up to so many removed files open.
+func New(fs vfs.FS, files int) *FS {
+	r := &FS{FS: fs, files: files, hurry: make(chan struct{})}
 	r.idle.L = &r.mu
 	return r
 }
@@ -123,7 +124,7 @@ func (r *FS) take(f shrinker, size int64, dir string) {
 		return
 	}
 	r.mu.Lock()
-	if r.closed || len(r.left) >= maxFiles || r.bytes+size > maxBytes {
+	if r.closed || len(r.left) >= r.files || r.bytes+size > maxBytes {
 		r.mu.Unlock()
 		f.Close()
 		return
@@ -247,7 +248,7 @@ func (r *FS) pressed(dir string) bool {
 // pause rests after a piece that took a time.
 func (r *FS) pause(took time.Duration) {
 	r.mu.Lock()
-	timer := time.NewTimer(rest(len(r.left), r.bytes, took))
+	timer := time.NewTimer(rest(float64(len(r.left))/float64(r.files), r.bytes, took))
 	r.mu.Unlock()
 	defer timer.Stop()
 	select {

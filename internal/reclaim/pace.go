@@ -9,19 +9,18 @@ const (
 	// idleness is how long nothing is freed, as a multiple of the time that something is:
 	// of some hundred writes, one may meet it.
 	idleness = 250
-	// maxFiles and maxBytes are how much may wait. What comes on top is freed at once.
-	// From half of that on the rests get shorter, until what is removed all the time is
+	// maxBytes is how much may wait. What comes on top is freed at once. From half of that
+	// on, or of the most files, the rests get shorter, until what is removed all the time is
 	// freed as quickly as that.
-	maxFiles = 512
-	maxBytes = 1 << 30
+	maxBytes = 4 << 30
 	// scarcity is what multiple of the bytes that wait the disk must have free: else its
 	// space matters more than the latency of writes.
 	scarcity = 4
 )
 
 // rest is the time until the next piece, after one that took a time and left so much
-// waiting.
-func rest(files int, bytes int64, took time.Duration) time.Duration {
-	room := min(1-float64(files)/maxFiles, 1-float64(bytes)/maxBytes)
+// waiting; files is the part of the most files.
+func rest(files float64, bytes int64, took time.Duration) time.Duration {
+	room := 1 - max(files, float64(bytes)/maxBytes)
 	return time.Duration(min(1, 2*max(0, room)) * idleness * float64(took))
 }

@@ -68,7 +68,7 @@ func TestAFileGoesPieceByPiece(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		const takes = 2 * time.Millisecond
-		fs := reclaim.New(slow{spacious{vfs.Default, 1 << 40}, takes})
+		fs := reclaim.New(slow{spacious{vfs.Default, 1 << 40}, takes}, 100)
 		defer fs.Close()
 		name := filepath.Join(dir, "large")
 		write(t, name, 8*mib)
@@ -100,7 +100,7 @@ func TestAFileGoesPieceByPiece(t *testing.T) {
 
 func TestAFileWithAnotherNameStaysWhole(t *testing.T) {
 	dir := t.TempDir()
-	fs := reclaim.New(vfs.Default)
+	fs := reclaim.New(vfs.Default, 100)
 	name, other := filepath.Join(dir, "name"), filepath.Join(dir, "other")
 	write(t, name, 4*mib)
 	if err := os.Link(name, other); err != nil {
@@ -118,7 +118,7 @@ func TestAFileWithAnotherNameStaysWhole(t *testing.T) {
 
 func TestDirectories(t *testing.T) {
 	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "outside")
-	fs := reclaim.New(vfs.Default)
+	fs := reclaim.New(vfs.Default, 100)
 	write(t, outside, 3*mib)
 	sub := filepath.Join(dir, "sub")
 	if err := os.MkdirAll(filepath.Join(sub, "deep"), 0o700); err != nil {
@@ -149,7 +149,7 @@ func TestDirectories(t *testing.T) {
 func TestNothingWaitsOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		fs := reclaim.New(spacious{vfs.Default, 10 * mib})
+		fs := reclaim.New(spacious{vfs.Default, 10 * mib}, 100)
 		defer fs.Close()
 		name := filepath.Join(dir, "large")
 		write(t, name, 8*mib)
@@ -165,7 +165,7 @@ func TestNothingWaitsOnAFullDisk(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	dir := t.TempDir()
-	fs := reclaim.New(spacious{vfs.Default, 1 << 40})
+	fs := reclaim.New(spacious{vfs.Default, 1 << 40}, 100)
 	var names []string
 	for _, n := range []string{"a", "b", "c"} {
 		names = append(names, filepath.Join(dir, n))
@@ -205,7 +205,7 @@ func TestClose(t *testing.T) {
 
 func TestWhatIsInMemoryGoesAtOnce(t *testing.T) {
 	mem := vfs.NewMem()
-	fs := reclaim.New(mem)
+	fs := reclaim.New(mem, 100)
 	defer fs.Close()
 	f, err := fs.Create("file", vfs.WriteCategoryUnspecified)
 	if err != nil {
