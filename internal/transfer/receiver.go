@@ -124,7 +124,10 @@ func (r *Receiver) body(w http.ResponseWriter, req *http.Request, limit int64) (
 	// Errors mean that there are no deadlines here: a test's recorder.
 	_ = c.SetReadDeadline(time.Now().Add(r.bodyTimeout))
 	b, err := io.ReadAll(http.MaxBytesReader(w, req.Body, limit))
-	_ = c.SetReadDeadline(time.Time{})
+	if err == nil {
+		// A deadline that has passed stays: net/http reads what is left of a body.
+		_ = c.SetReadDeadline(time.Time{})
+	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "more than %d bytes", limit)
 	}

@@ -222,3 +222,33 @@ func TestSlowSendersAreCut(t *testing.T) {
 	server.Close()
 	s.close()
 }
+
+// TestHalfABodyIsCut: a sender that says how much it will send, and does not, has its answer
+// and loses its connection at the deadline.
+func TestHalfABodyIsCut(t *testing.T) {
+	s := newSide(t, followerID, vfs.NewCrashableMem())
+	s.receiver.bodyTimeout = 50 * time.Millisecond
+	server := httptest.NewServer(s.receiver)
+	for _, path := range []string{pathOffer, pathChunk} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		r, w := io.Pipe()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+path, r)
+		must(t, err)
+		req.ContentLength = 1000
+		req.Header.Set(headerCluster, "9")
+		req.Header.Set(headerFrom, "1")
+		req.Header.Set(headerOffset, "0")
+		go io.WriteString(w, "half")
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+		} else if resp.Body.Close(); resp.StatusCode != http.StatusBadRequest || !resp.Close {
+			t.Errorf("%s: %d, and the connection closed: %t", path, resp.StatusCode, resp.Close)
+		}
+		w.Close()
+		cancel()
+	}
+	server.Client().CloseIdleConnections()
+	server.Close()
+	s.close()
+}
