@@ -23,24 +23,20 @@ func connectionLimit(descriptors uint64) (int, error) {
 // engineFiles is how many files the engine may have open: of the descriptors that
 // connections leave, with room for the log and what else there is, but no more
 // than it can make use of.
-func engineFiles() int {
-	const least, most, share = 64, 1000, 10
-	descriptors, err := descriptorLimit()
-	if err != nil {
-		return least
-	}
-	return int(min(max(descriptors/share, least), most))
-}
+func engineFiles() int { return descriptorShare(10, 64, 1000) }
 
 // removedFiles is how many files whose names are gone may keep a descriptor, for their space
 // to be freed slowly.
-func removedFiles() int {
-	const least, most, share = 32, 2048, 16
-	descriptors, err := descriptorLimit()
+func removedFiles() int { return descriptorShare(16, 32, 2048) }
+
+// descriptorShare is one part in so many of the descriptors that the process may have,
+// within bounds.
+func descriptorShare(parts, least, most uint64) int {
+	limit, err := descriptorLimit()
 	if err != nil {
-		return least
+		return int(least)
 	}
-	return int(min(max(descriptors/share, least), most))
+	return int(min(max(limit/parts, least), most))
 }
 
 // limitConnections makes ports share a limit of connections: those beyond it
