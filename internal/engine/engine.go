@@ -156,10 +156,11 @@ func (e *Engine) Commit(b *Batch) error {
 	h.pending.Add(int64(b.Len()))
 	began := time.Now()
 	h.pace.wrote.Store(began.UnixNano())
+	h.unflushed.committing(b)
 	if err := h.db.Apply(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("engine: commit batch: %w", err)
 	}
-	h.unflushed.add(b)
+	h.unflushed.committed(b)
 	e.stats.Commits.Observe(time.Since(began))
 	return b.Close()
 }

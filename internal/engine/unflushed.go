@@ -2,6 +2,7 @@ package engine
 
 import (
 	"hash/maphash"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -29,8 +30,11 @@ type stretch struct {
 	words []uint64
 	// everything tells that a change of another kind than of one record is among them.
 	everything bool
-	last       uint64 // sequence number
+	// last is the sequence number of the last change, notKnown until a batch after it tells.
+	last uint64
 }
+
+const notKnown = math.MaxUint64
 
 // stretchWords is for the keys of a memtable and a half: with 100,000 short ones, some in a
 // hundred are taken for others.
@@ -47,19 +51,23 @@ func (u *unflushed) flushedTables(tables []pebble.TableInfo) {
 	u.flushed.Store(last) // flushes end one after the other
 }
 
-// add is to be called with each batch that was committed. Memtables are flushed in the order of
-// sequence numbers, and whole: what is not above the last one in a table is flushed, too.
-func (u *unflushed) add(b *Batch) {
+// committing is to be called with each batch before it is committed: afterwards Pebble may have
+// kept what is in it, as it does with one that takes half a memtable. Memtables are flushed in
+// the order of sequence numbers, and whole: what is not above the last one in a table is
+// flushed, too.
+func (u *unflushed) committing(b *Batch) {
 	if b.Empty() {
 		return
 	}
 	if flushed := u.flushed.Load(); flushed != u.seen || len(u.stretches) == 0 {
 		u.seen = flushed
 		u.stretches = slices.DeleteFunc(u.stretches, func(s stretch) bool { return s.last <= flushed })
-		u.stretches = append(u.stretches, stretch{words: make([]uint64, stretchWords)})
+		if n := len(u.stretches); n == 0 || u.stretches[n-1].last != notKnown {
+			u.stretches = append(u.stretches, stretch{words: make([]uint64, stretchWords)})
+		}
 	}
 	s := &u.stretches[len(u.stretches)-1]
-	s.last = uint64(b.SeqNum()) + uint64(b.Count()) - 1
+	s.last = notKnown
 	for r := b.Reader(); ; {
 		kind, key, _, ok, err := r.Next()
 		switch {
@@ -74,6 +82,13 @@ func (u *unflushed) add(b *Batch) {
 			at, bits := u.place(key[:split(key)])
 			s.words[at] |= bits
 		}
+	}
+}
+
+// committed is to be called with the batch when it has been committed.
+func (u *unflushed) committed(b *Batch) {
+	if !b.Empty() {
+		u.stretches[len(u.stretches)-1].last = uint64(b.SeqNum()) + uint64(b.Count()) - 1
 	}
 }
 

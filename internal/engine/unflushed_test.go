@@ -31,6 +31,12 @@ func TestWhatIsInFilesIsFoundThere(t *testing.T) {
 					from := someKey()
 					must(t, b.DeleteRange(Key(ClassVersion, from), Key(ClassVersion, append(from, '~')), nil))
 				}
+				if rnd.IntN(100) == 0 {
+					// Pebble keeps such a batch as a memtable of its own.
+					for n := range int64(40) {
+						must(t, b.Set(AppendVersionKey(nil, someKey(), main, 100+n), make([]byte, 2000), nil))
+					}
+				}
 				must(t, e.Commit(b))
 				if rnd.IntN(500) == 0 {
 					must(t, e.StartFlush())
