@@ -32,6 +32,8 @@ type handle struct {
 	// many of them the flush under way writes.
 	pending, flushing atomic.Int64
 	unflushed         *unflushed
+	// flushes counts the flushes that have ended, when what they wrote is being read.
+	flushes atomic.Int64
 	// pace lets rewriting rest while clients write.
 	pace pace
 	// flushFailed is how the last flush ended that has written no table. Only if
@@ -126,7 +128,11 @@ func (e *Engine) NewSnapshot() *Snapshot {
 // NewIter implements Reader. The iterator must be closed before the snapshot.
 func (s *Snapshot) NewIter(o *IterOptions) (Iterator, error) {
 	it, err := s.s.NewIter(o)
-	return Iterator{Iterator: it}, err
+	if err != nil {
+		return Iterator{}, err
+	}
+	s.from.refs.Add(1) // the snapshot has one
+	return Iterator{it, s.from}, nil
 }
 
 // Close lets the snapshot go.

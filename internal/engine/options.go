@@ -86,6 +86,7 @@ func (h *handle) listener(o Options) *pebble.EventListener {
 			}
 			h.pending.Add(-h.flushing.Swap(0))
 			h.unflushed.flushedTables(i.Output)
+			h.flushes.Add(1)
 			e := h.owner.Load()
 			e.flushes.Add(1)
 			e.stats.Flushes.Observe(i.TotalDuration)

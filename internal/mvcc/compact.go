@@ -178,15 +178,8 @@ type CompactionWalk struct {
 	scheduled int64
 	epoch     int
 	position  Revision
-	it        interface {
-		First() bool
-		Next() bool
-		Key() []byte
-		Value() []byte
-		Error() error
-		Close() error
-	}
-	more bool
+	it        *engine.Scan
+	more      bool
 }
 
 // WalkCompaction starts a walk from where the scheduled compaction stands. It must be
@@ -199,7 +192,7 @@ func (s *Store) WalkCompaction() (*CompactionWalk, error) {
 	if !c.position.IsZero() {
 		from = engine.AppendRevisionKey(nil, c.position.Main, c.position.Sub+1)
 	}
-	it, err := s.engine.NewIter(&engine.IterOptions{LowerBound: from, UpperBound: revisionSeek(c.scheduled + 1)})
+	it, err := engine.NewScan(s.engine, &engine.IterOptions{LowerBound: from, UpperBound: revisionSeek(c.scheduled + 1)})
 	if err != nil {
 		return nil, fmt.Errorf("mvcc: open iterator: %w", err)
 	}

@@ -139,12 +139,16 @@ func (s *Store) bornSince(ctx context.Context, start, end []byte, rev, now int64
 
 // newRevisionIter iterates the revision records with from <= main <= to.
 func newRevisionIter(src engine.Reader, from, to int64) (engine.Iterator, error) {
-	it, err := src.NewIter(&engine.IterOptions{
-		LowerBound: engine.AppendRevisionKey(nil, max(from, 0), 0),
-		UpperBound: engine.AppendRevisionKey(nil, to+1, 0),
-	})
+	it, err := src.NewIter(revisionBounds(from, to))
 	if err != nil {
 		return engine.Iterator{}, fmt.Errorf("mvcc: open iterator: %w", err)
 	}
 	return it, nil
+}
+
+func revisionBounds(from, to int64) *engine.IterOptions {
+	return &engine.IterOptions{
+		LowerBound: engine.AppendRevisionKey(nil, max(from, 0), 0),
+		UpperBound: engine.AppendRevisionKey(nil, to+1, 0),
+	}
 }

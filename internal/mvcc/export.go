@@ -17,9 +17,10 @@ type Version struct {
 
 // EachVersion calls f for every stored version in src, in the order of keys.
 func EachVersion(src engine.Reader, f func(Version) error) error {
-	it, err := newVersionIter(src, nil, nil)
+	lower, upper := versionBounds(nil, nil)
+	it, err := engine.NewScan(src, &engine.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return err
+		return fmt.Errorf("mvcc: open iterator: %w", err)
 	}
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {

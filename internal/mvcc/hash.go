@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"sync"
+
+	"bowline/internal/engine"
 )
 
 // Hash is an answer of HashKV: etcd's hash over the records visible at Revision
@@ -153,33 +155,34 @@ type hashScanArgs struct {
 
 // hashScan computes a hash over one consistent state of the engine.
 type hashScan struct {
-	superseding, all interface {
-		First() bool
-		Next() bool
-		Key() []byte
-		Value() []byte
-		Error() error
-		Close() error
-		SeekGE([]byte) bool
-	}
+	state            *engine.Snapshot
+	superseding, all *engine.Scan
 }
 
-func (s *Store) openHashScan() (*hashScan, error) {
-	it, err := newRevisionIter(s.engine, 0, s.current.Load())
-	if err != nil {
-		return nil, err
+func (s *Store) openHashScan() (h *hashScan, err error) {
+	h = &hashScan{state: s.engine.NewSnapshot()}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	records := revisionBounds(0, s.current.Load())
+	if h.superseding, err = engine.NewScan(h.state, records); err != nil {
+		return nil, fmt.Errorf("mvcc: open iterator: %w", err)
 	}
-	second, err := newRevisionIter(s.engine, 0, s.current.Load())
-	if err != nil {
-		it.Close()
-		return nil, err
+	if h.all, err = engine.NewScan(h.state, records); err != nil {
+		return nil, fmt.Errorf("mvcc: open iterator: %w", err)
 	}
-	return &hashScan{superseding: it, all: second}, nil
+	return h, nil
 }
 
 func (h *hashScan) close() {
-	h.superseding.Close()
-	h.all.Close()
+	for _, it := range []*engine.Scan{h.superseding, h.all} {
+		if it != nil {
+			it.Close()
+		}
+	}
+	h.state.Close()
 }
 
 // run hashes the records with main <= rev. Of those at or below the compacted

@@ -104,7 +104,9 @@ func (s *Server) HashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, err
 // applied index left out. It compares only states of one implementation.
 func (s *Server) Hash(ctx context.Context) (*pb.HashResponse, error) {
 	defer timed(s.stats.Hashes)()
-	it, err := s.cfg.Engine.NewIter(&engine.IterOptions{LowerBound: engine.ClassStart(engine.ClassRevision)})
+	state := s.cfg.Engine.NewSnapshot()
+	defer state.Close()
+	it, err := engine.NewScan(state, &engine.IterOptions{LowerBound: engine.ClassStart(engine.ClassRevision)})
 	if err != nil {
 		return nil, fmt.Errorf("server: hash: %w", err)
 	}

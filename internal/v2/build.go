@@ -10,7 +10,7 @@ import (
 // EachRecord calls f with the body and value of every record of the tree in src, in
 // order. The bytes are valid only during the call.
 func EachRecord(src engine.Reader, f func(body, value []byte) error) error {
-	it, err := src.NewIter(&engine.IterOptions{LowerBound: engine.ClassStart(engine.ClassV2), UpperBound: engine.ClassEnd(engine.ClassV2)})
+	it, err := engine.NewScan(src, &engine.IterOptions{LowerBound: engine.ClassStart(engine.ClassV2), UpperBound: engine.ClassEnd(engine.ClassV2)})
 	if err != nil {
 		return fmt.Errorf("v2: open iterator: %w", err)
 	}
