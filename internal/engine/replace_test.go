@@ -45,6 +45,25 @@ func readAll(r Reader, keys int) (uint64, error) {
 		return 0, err
 	}
 	defer it.Close()
+	return sameNumber(it, keys)
+}
+
+// scanAll is readAll by a scan.
+func scanAll(s *Snapshot, keys int) (uint64, error) {
+	it, err := NewScan(s, &IterOptions{LowerBound: ClassStart(ClassMeta), UpperBound: ClassEnd(ClassMeta)})
+	if err != nil {
+		return 0, err
+	}
+	defer it.Close()
+	return sameNumber(it, keys)
+}
+
+func sameNumber(it interface {
+	First() bool
+	Next() bool
+	Value() []byte
+	Error() error
+}, keys int) (uint64, error) {
 	n, number := 0, uint64(0)
 	for ok := it.First(); ok; ok = it.Next() {
 		v := binary.BigEndian.Uint64(it.Value())
@@ -88,6 +107,9 @@ func readOn(t *testing.T, e *Engine, keys int, stop <-chan struct{}) {
 		s := e.NewSnapshot()
 		if number, err = readAll(s, keys); err != nil || number < last {
 			t.Errorf("snapshot of %d after %d: %v", number, last, err)
+		}
+		if again, err := scanAll(s, keys); err != nil || again != number {
+			t.Errorf("scan of %d, the snapshot has %d: %v", again, number, err)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

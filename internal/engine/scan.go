@@ -68,6 +68,9 @@ func (s *Scan) Next() bool {
 	return ok
 }
 
+// Close ends the scan.
+func (s *Scan) Close() error { return s.Iterator.Close() }
+
 // Error tells why the scan has ended; nil if there is nothing more to read.
 func (s *Scan) Error() error {
 	if s.err != nil {
