@@ -115,8 +115,12 @@ func (b *breath) take(ctx context.Context) error {
 	}
 	err := rest(ctx, nap)
 	b.since = time.Now()
+	b.pacer.rested(b.since.Sub(now) - nap)
 	return err
 }
+
+// leaveOut has time that was spent since the last rest not count as work.
+func (b *breath) leaveOut(waited time.Duration) { b.since = b.since.Add(waited) }
 
 // pacer says when to rest.
 type pacer struct {
@@ -138,13 +142,17 @@ func (p *pacer) after(begin, end time.Time, applied uint64, waiting bool) time.D
 		return 0
 	}
 	p.owed += p.times * end.Sub(begin)
-	if !waiting && p.owed < p.nap {
+	if p.owed <= 0 || !waiting && p.owed < p.nap {
 		return 0
 	}
 	nap := p.owed
 	p.owed = 0
 	return nap
 }
+
+// rested takes note of how much longer a rest has been than after wanted: on a busy machine
+// timers are late, and the work would get less than its share.
+func (p *pacer) rested(longer time.Duration) { p.owed -= min(longer, p.nap) }
 
 // removeObsolete carries out what is scheduled, in small steps, and returns how many
 // versions went.
@@ -167,7 +175,7 @@ func (f *FSM) walkObsolete(ctx context.Context, breath *breath) (removed int, er
 	}
 	defer walk.Close()
 	for {
-		n, more, err := f.compactStep(walk)
+		n, more, err := f.compactStep(walk, breath)
 		if removed += n; err != nil || !more {
 			return removed, err
 		}
@@ -184,7 +192,7 @@ func (f *FSM) walkObsolete(ctx context.Context, breath *breath) (removed int, er
 
 // compactStep makes one small batch of removals, and commits it between two groups of
 // entries. It reports false if the walk is at its end.
-func (f *FSM) compactStep(walk *mvcc.CompactionWalk) (removed int, more bool, err error) {
+func (f *FSM) compactStep(walk *mvcc.CompactionWalk, breath *breath) (removed int, more bool, err error) {
 	b := f.engine.NewBatch()
 	records := f.cfg.CompactRecords
 	if records <= 0 {
@@ -195,9 +203,11 @@ func (f *FSM) compactStep(walk *mvcc.CompactionWalk) (removed int, more bool, er
 		b.Close()
 		return 0, false, err
 	}
+	asked := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	begin := time.Now()
+	breath.leaveOut(begin.Sub(asked)) // to wait for the writer is no work
 	current, err := f.store.CompactStep(b, &step)
 	if err != nil || !current {
 		b.Close()

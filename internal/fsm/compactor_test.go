@@ -80,7 +80,7 @@ func TestCompactionResumesAfterCrash(t *testing.T) {
 	r.apply(compact(2900, true))
 	walk, err := r.fsm.store.WalkCompaction()
 	r.must(err)
-	_, _, err = r.fsm.compactStep(walk) // a part of it
+	_, _, err = r.fsm.compactStep(walk, r.fsm.newBreath(0, 0)) // a part of it
 	r.must(err)
 	r.must(walk.Close())
 	r.must(r.engine.Flush())

@@ -26,6 +26,18 @@ func TestPacerRestsWhileClientsWrite(t *testing.T) {
 	if nap := step(&p, compactNap/8, 8, true); nap != compactRest*compactNap/4 {
 		t.Errorf("rests %v while a group waits, want all that is owed", nap)
 	}
+	// A rest that was too long counts for later work, but not for much of it.
+	p.rested(compactNap / 4)
+	if nap := step(&p, compactNap, 8, true); nap != compactRest*compactNap-compactNap/4 {
+		t.Errorf("rests %v after a rest that was too long", nap)
+	}
+	p.rested(time.Second)
+	if nap := step(&p, compactNap/compactRest/2, 8, true); nap != 0 {
+		t.Errorf("rests %v right after a rest that was much too long", nap)
+	}
+	if nap := step(&p, compactNap, 8, true); nap != compactRest*compactNap-compactNap/2 {
+		t.Errorf("rests %v some time after a rest that was much too long", nap)
+	}
 	now = now.Add(2 * writersQuiet)
 	if nap := step(&p, compactNap, 8, false); nap != 0 {
 		t.Errorf("rests %v long after the last write", nap)
