@@ -111,7 +111,6 @@ func open(dir string, o Options, cache *pebble.Cache, stats *Stats) (*Engine, er
 	h.refs.Store(1)
 	h.owner.Store(e)
 	h.pace.debt = func() uint64 { return h.db.Metrics().Compact.EstimatedDebt }
-	h.pace.pending, h.pace.flushBehind = h.pending.Load, 2*o.MemTableBytes
 	options := h.pebbleOptions(o, cache)
 	err := verifyFiles(dir, options)
 	if err == nil {

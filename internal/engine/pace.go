@@ -10,19 +10,19 @@ import (
 )
 
 // Rewriting tables and flushing memtables are long loops that never wait: they would
-// keep a processor for as long as the schedulers let them, some milliseconds, while
-// requests that need a fraction of one wait behind them, and other processes, too. So
-// whoever writes a table rests between its parts while clients write, unless what
-// is left to do becomes too much.
+// keep a processor for as long as the schedulers let them, ten milliseconds, while
+// requests that need a fraction of one wait behind them. So whoever writes a table
+// file lets others run after each write; and a rewriting, which nobody waits for,
+// rests besides while clients write.
 const (
-	// tableRest is the rest as a multiple of the work before it.
-	tableRest = 2
-	// tableNap is how much rest is saved up, since a timer cannot wait much less than
+	// rewriteRest is the rest as a multiple of the work before it.
+	rewriteRest = 2
+	// rewriteNap is how much rest is saved up, since a timer cannot wait much less than
 	// a millisecond, and maxNap how much is taken at a time: what was no work, like
 	// waiting for the disk, is not told apart.
-	tableNap = time.Millisecond
-	maxNap   = 20 * time.Millisecond
-	// writersQuiet is how long nobody must have written for the work to go on without
+	rewriteNap = 2 * time.Millisecond
+	maxNap     = 20 * time.Millisecond
+	// writersQuiet is how long nobody must have written for rewriting to go on without
 	// a rest.
 	writersQuiet = 100 * time.Millisecond
 	// maxDebt is how much may wait to be rewritten before reads and the disk matter
@@ -34,7 +34,7 @@ const (
 // rewriteCategory is how Pebble marks the files that rewriting writes.
 const rewriteCategory vfs.DiskWriteCategory = "pebble-compaction"
 
-// pace says when those who write tables rest.
+// pace says when rewriting rests.
 type pace struct {
 	// wrote is when the last batch was committed, in nanoseconds of Unix time.
 	wrote atomic.Int64
@@ -43,15 +43,11 @@ type pace struct {
 	debt  func() uint64
 	asked atomic.Int64
 	deep  atomic.Bool
-	// pending tells how much is committed and not flushed; with more than flushBehind a
-	// flush does not rest: writers would soon have to wait for its end.
-	pending     func() int64
-	flushBehind int64
 }
 
-// rewriting tells that it need not rest.
-func (p *pace) rewriting(now int64) bool {
-	if p.quiet(now) {
+// calm tells that rewriting need not rest.
+func (p *pace) calm(now int64) bool {
+	if now-p.wrote.Load() > int64(writersQuiet) {
 		return true
 	}
 	if asked := p.asked.Load(); now-asked > debtInterval && p.asked.CompareAndSwap(asked, now) {
@@ -59,11 +55,6 @@ func (p *pace) rewriting(now int64) bool {
 	}
 	return p.deep.Load()
 }
-
-// flushing tells that it need not rest.
-func (p *pace) flushing(now int64) bool { return p.quiet(now) || p.pending() > p.flushBehind }
-
-func (p *pace) quiet(now int64) bool { return now-p.wrote.Load() > int64(writersQuiet) }
 
 // pacedFS is the file system that Pebble writes its tables through.
 type pacedFS struct {
@@ -80,17 +71,26 @@ func (fs pacedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File,
 	if err != nil || !strings.HasSuffix(name, ".sst") {
 		return f, err
 	}
-	hurry := fs.pace.flushing
 	if category == rewriteCategory {
-		hurry = fs.pace.rewriting
+		return &restingFile{File: f, pace: fs.pace, since: time.Now()}, nil
 	}
-	return &restingFile{File: f, hurry: hurry, since: time.Now()}, nil
+	return yieldingFile{f}, nil
 }
 
-// restingFile lets other goroutines and other processes run. One goroutine writes it.
+// yieldingFile lets other goroutines run.
+type yieldingFile struct{ vfs.File }
+
+// Write implements io.Writer.
+func (f yieldingFile) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	runtime.Gosched()
+	return n, err
+}
+
+// restingFile lets other processes run, too. One goroutine writes it.
 type restingFile struct {
 	vfs.File
-	hurry func(now int64) bool
+	pace  *pace
 	since time.Time // of the work that was not rested from yet
 }
 
@@ -98,11 +98,11 @@ type restingFile struct {
 func (f *restingFile) Write(b []byte) (int, error) {
 	n, err := f.File.Write(b)
 	now := time.Now()
-	switch nap := min(tableRest*now.Sub(f.since), maxNap); {
-	case f.hurry(now.UnixNano()):
+	switch nap := min(rewriteRest*now.Sub(f.since), maxNap); {
+	case f.pace.calm(now.UnixNano()):
 		f.since = now
 		runtime.Gosched()
-	case nap < tableNap:
+	case nap < rewriteNap:
 		runtime.Gosched()
 	default:
 		time.Sleep(nap)
