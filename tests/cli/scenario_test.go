@@ -110,6 +110,11 @@ func loadScenario(path string) (*scenario, error) {
 	return &s, nil
 }
 
+// addsMember tells whether a step is etcdctl's member add.
+func (s *step) addsMember() bool {
+	return len(s.Cmd) > 2 && s.Cmd[1] == "member" && s.Cmd[2] == "add"
+}
+
 // title names a step in messages.
 func (s *step) title() string {
 	switch {
