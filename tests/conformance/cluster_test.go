@@ -117,18 +117,30 @@ func (p *player) show(member int, answer proto.Message) {
 
 // level waits until the member that a step is for has applied what others have
 // already answered with. Members may do that at different times, and a step such as
-// Status shows it, while the recording was made where they were all as far.
+// Status shows it, while the recording was made where they were all as far; for one that
+// asks the leader how far a member is, all must be.
 func (p *player) level(s *step) error {
-	at := s.member()
-	highest := slices.Max(p.shown)
-	if p.shown[at] >= highest {
+	if s.Call == "Cluster/MemberPromote" && len(p.conns) > 1 {
+		for at := range p.conns {
+			if err := p.catchUp(at); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
+	if at := s.member(); p.shown[at] < slices.Max(p.shown) {
+		return p.catchUp(at)
+	}
+	return nil
+}
+
+// catchUp waits until a member has applied what is committed.
+func (p *player) catchUp(at int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callPatience)
 	defer cancel()
 	read, err := etcdserverpb.NewKVClient(p.conns[at]).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte("\x00"), CountOnly: true})
 	if err != nil {
-		return fmt.Errorf("member %d does not get to revision %d: %w", at+1, highest, err)
+		return fmt.Errorf("member %d does not catch up with the others: %w", at+1, err)
 	}
 	p.show(at, read)
 	return nil
