@@ -12,7 +12,7 @@ import (
 
 // Options of a Store. The zero value of a field means the default.
 type Options struct {
-	// CacheBytes bounds the cache of newest versions; default 24 MiB.
+	// CacheBytes bounds the cache of newest versions; default 16 MiB.
 	CacheBytes int64
 	// SpillBytes is the batch size at which a request that deletes many keys
 	// commits what it has so far; default 32 MiB.
@@ -20,7 +20,7 @@ type Options struct {
 }
 
 const (
-	defaultCacheBytes = 24 << 20
+	defaultCacheBytes = 16 << 20
 	defaultSpillBytes = 32 << 20
 )
 
