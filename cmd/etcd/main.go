@@ -38,6 +38,7 @@ func run(args, environ []string) int {
 	}
 	defer closeLog.Close()
 	allowGarbage()
+	useLessMalloc()
 	for _, l := range lines {
 		log.Log(l.Level, l.Message, l.Fields...)
 	}
