@@ -111,6 +111,7 @@ func open(dir string, o Options, cache *pebble.Cache, stats *Stats) (*Engine, er
 	h.refs.Store(1)
 	h.owner.Store(e)
 	h.pace.debt = func() uint64 { return h.db.Metrics().Compact.EstimatedDebt }
+	h.pace.fresh = func() int64 { return h.pending.Load() - h.flushing.Load() }
 	options := h.pebbleOptions(o, cache)
 	err := verifyFiles(dir, options)
 	if err == nil {

@@ -78,7 +78,10 @@ func (h *handle) listener(o Options) *pebble.EventListener {
 			o.Logger.Error("a file of the engine is damaged; replace this member or restore it from a snapshot",
 				zap.String("path", i.Path), zap.Error(i.Details))
 		},
-		FlushBegin: func(pebble.FlushInfo) { h.flushing.Store(h.pending.Load()) },
+		FlushBegin: func(pebble.FlushInfo) {
+			h.flushing.Store(h.pending.Load())
+			h.pace.flushedBytes.Store(0)
+		},
 		FlushEnd: func(i pebble.FlushInfo) {
 			if i.Err != nil {
 				h.flushFailed.Store(&i.Err)

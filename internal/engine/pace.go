@@ -1,29 +1,25 @@
 package engine
 
 import (
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"bowline/internal/rest"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Rewriting tables and flushing memtables are long loops that never wait: they would
-// keep a processor for as long as the schedulers let them, ten milliseconds, while
-// requests that need a fraction of one wait behind them. So whoever writes a table
-// file lets others run after each write; and a rewriting, which nobody waits for,
-// rests besides while clients write.
 const (
-	// rewriteRest is the rest as a multiple of the work before it.
-	rewriteRest = 2
-	// rewriteNap is how much rest is saved up, since a timer cannot wait much less than
-	// a millisecond, and maxNap how much is taken at a time: what was no work, like
-	// waiting for the disk, is not told apart.
-	rewriteNap = 2 * time.Millisecond
-	maxNap     = 20 * time.Millisecond
-	// writersQuiet is how long nobody must have written for rewriting to go on without
-	// a rest.
+	// rewriteRest is the rest of a rewriting, which nobody waits for, as a multiple of the
+	// work before it, and deferredRest that while there is no use in rewriting.
+	rewriteRest  = 2
+	deferredRest = 40
+	// flushRest is that of a flush as long as it is ahead: as long as it has written
+	// flushLead times as much as was committed since it began.
+	flushRest = 5
+	flushLead = 4
+	// writersQuiet is how long nobody must have written for work to go on without a rest.
 	writersQuiet = 100 * time.Millisecond
 	// maxDebt is how much may wait to be rewritten before reads and the disk matter
 	// more than the latency of writes, and debtInterval how often that is looked at.
@@ -34,7 +30,7 @@ const (
 // rewriteCategory is how Pebble marks the files that rewriting writes.
 const rewriteCategory vfs.DiskWriteCategory = "pebble-compaction"
 
-// pace says when rewriting rests.
+// pace has those rest who write tables, while clients write.
 type pace struct {
 	// wrote is when the last batch was committed, in nanoseconds of Unix time.
 	wrote atomic.Int64
@@ -43,13 +39,20 @@ type pace struct {
 	debt  func() uint64
 	asked atomic.Int64
 	deep  atomic.Bool
+	// flushedBytes is how much the flush under way has written, fresh tells how much
+	// was committed since it began.
+	flushedBytes atomic.Int64
+	fresh        func() int64
+	// deferred counts those who want rewriting to wait.
+	deferred atomic.Int64
 }
 
-// calm tells that rewriting need not rest.
-func (p *pace) calm(now int64) bool {
-	if now-p.wrote.Load() > int64(writersQuiet) {
-		return true
-	}
+// busy tells that clients write.
+func (p *pace) busy() bool { return time.Now().UnixNano()-p.wrote.Load() <= int64(writersQuiet) }
+
+// behind tells that too much waits to be rewritten.
+func (p *pace) behind() bool {
+	now := time.Now().UnixNano()
 	if asked := p.asked.Load(); now-asked > debtInterval && p.asked.CompareAndSwap(asked, now) {
 		p.deep.Store(p.debt() > maxDebt)
 	}
@@ -71,42 +74,53 @@ func (fs pacedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File,
 	if err != nil || !strings.HasSuffix(name, ".sst") {
 		return f, err
 	}
+	return tableFile(f, category, fs.pace), nil
+}
+
+func tableFile(f vfs.File, category vfs.DiskWriteCategory, p *pace) vfs.File {
+	take := p.flushed
 	if category == rewriteCategory {
-		return &restingFile{File: f, pace: fs.pace, since: time.Now()}, nil
+		take = p.rewrote
 	}
-	return yieldingFile{f}, nil
+	return &pacedFile{File: f, take: take, breath: rest.Begin()}
 }
 
-// yieldingFile lets other goroutines run.
-type yieldingFile struct{ vfs.File }
-
-// Write implements io.Writer.
-func (f yieldingFile) Write(b []byte) (int, error) {
-	n, err := f.File.Write(b)
-	runtime.Gosched()
-	return n, err
-}
-
-// restingFile lets other processes run, too. One goroutine writes it.
-type restingFile struct {
+// pacedFile is a table that is being written. One goroutine does so.
+type pacedFile struct {
 	vfs.File
-	pace  *pace
-	since time.Time // of the work that was not rested from yet
+	// take is told how much was written, and rests.
+	take   func(b *rest.Breath, written int)
+	breath rest.Breath
 }
 
 // Write implements io.Writer.
-func (f *restingFile) Write(b []byte) (int, error) {
+func (f *pacedFile) Write(b []byte) (int, error) {
 	n, err := f.File.Write(b)
-	now := time.Now()
-	switch nap := min(rewriteRest*now.Sub(f.since), maxNap); {
-	case f.pace.calm(now.UnixNano()):
-		f.since = now
-		runtime.Gosched()
-	case nap < rewriteNap:
-		runtime.Gosched()
-	default:
-		time.Sleep(nap)
-		f.since = time.Now()
-	}
+	f.take(&f.breath, n)
 	return n, err
+}
+
+func (p *pace) rewrote(b *rest.Breath, _ int) { b.Take(p.busy() && !p.behind(), p.rewriteRest()) }
+
+func (p *pace) rewriteRest() time.Duration {
+	if p.deferred.Load() > 0 {
+		return deferredRest
+	}
+	return rewriteRest
+}
+
+func (p *pace) flushed(b *rest.Breath, written int) {
+	times := time.Duration(flushRest)
+	if p.flushedBytes.Add(int64(written)) < flushLead*p.fresh() {
+		times = 0 // the next one is not far
+	}
+	b.Take(p.busy(), times)
+}
+
+// DeferRewriting has the rewriting of tables all but wait while clients write, until done is
+// called: somebody is about to remove much of what would be rewritten.
+func (e *Engine) DeferRewriting() (done func()) {
+	p := &e.current.Load().pace
+	p.deferred.Add(1)
+	return func() { p.deferred.Add(-1) }
 }

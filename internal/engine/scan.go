@@ -2,7 +2,10 @@ package engine
 
 import (
 	"bytes"
+	"fmt"
 	"math"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // Scan walks stored keys forward, for however long that takes. An Iterator keeps the
@@ -77,4 +80,29 @@ func (s *Scan) Error() error {
 		return s.err
 	}
 	return s.Iterator.Error()
+}
+
+// NewRemoval returns an empty batch for Remove, with room for so many bytes of keys.
+func (s *Scan) NewRemoval(bytes int) *Batch { return s.from.db.NewBatchWithSize(bytes + bytes/8) }
+
+// Remove deletes records, of the store that the scan reads, that nobody looks for any
+// more: beside the writer, who need not know. Otherwise it is as Commit.
+func (s *Scan) Remove(b *Batch) error {
+	if e := s.from.owner.Load(); s.from.retired.Load() == nil {
+		if err := e.failed(); err != nil {
+			return err
+		}
+	}
+	s.from.pending.Add(int64(b.Len()))
+	if err := s.from.db.Apply(b, pebble.NoSync); err != nil {
+		return fmt.Errorf("engine: commit removals: %w", err)
+	}
+	return b.Close()
+}
+
+// KeepsWhole tells that a batch of so many changes with keys and values of so many bytes would
+// not be inserted into a memtable, but stand beside those until it is flushed.
+func (s *Scan) KeepsWhole(changes, bytes int) bool {
+	const leastNode = 100 // is less than Pebble reckons for a change
+	return int64(changes*leastNode+bytes) >= s.from.owner.Load().options.MemTableBytes/2
 }

@@ -2,34 +2,29 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"bowline/internal/engine"
 	"bowline/internal/mvcc"
+	"bowline/internal/rest"
 	"bowline/internal/wire"
 
 	"go.uber.org/zap"
 )
 
 const (
-	// compactRecords is how many revision records one step reads unless the settings say
-	// it, and compactVersions how many versions it removes at most: it is the removal
-	// that entries wait for.
-	compactRecords  = 256
-	compactVersions = 64
-	// compactRest is the pause for pieces of work as a multiple of their time, so that a
-	// removal takes no more than its share while clients write, and exportRest that of an
-	// export, which is in less of a hurry. Pauses are saved up to compactNap and exportNap, since a
-	// timer cannot wait much less than a millisecond: the shorter the work between them,
-	// the less others wait for a processor, and the longer it takes. A group that waits for
-	// the writer gets its turn at once.
-	compactRest = 2
-	compactNap  = 2 * time.Millisecond
+	// compactRecords is how many revision records are read before a rest unless the
+	// settings say it.
+	compactRecords = 256
+	// hashRest, compactRest and exportRest are how many times as long as work its rests are
+	// while clients write. An export is in less of a hurry than a compaction, and that one's hash
+	// only reads.
+	hashRest    = 1
+	compactRest = 6
 	exportRest  = 6
-	exportNap   = time.Millisecond
 	// writersQuiet is how long nobody must have written for the compactor to go on
 	// without a rest.
 	writersQuiet = 100 * time.Millisecond
@@ -70,8 +65,9 @@ func (f *FSM) runCompactor(ctx context.Context) {
 
 func (f *FSM) runCompaction(ctx context.Context) error {
 	begin := time.Now()
+	defer f.engine.DeferRewriting()()
 	f.cfg.Logger.Info("compact tree index", zap.Int64("revision", f.store.Compacted()))
-	h, taken, err := f.store.TakeCompactionHash(ctx, func() error { runtime.Gosched(); return ctx.Err() })
+	h, taken, err := f.store.TakeCompactionHash(ctx, f.newBreath(hashRest).taker(ctx))
 	if err != nil {
 		return err
 	}
@@ -79,7 +75,7 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 		f.cfg.Logger.Info("storing new hash", zap.Uint32("hash", h.Sum), zap.Int64("revision", h.Revision),
 			zap.Int64("compact-revision", h.Compacted))
 	}
-	removed, err := f.removeObsolete(ctx, f.newBreath(compactRest, compactNap))
+	removed, err := f.removeObsolete(ctx, f.newBreath(compactRest))
 	if err != nil {
 		return err
 	}
@@ -92,67 +88,30 @@ func (f *FSM) runCompaction(ctx context.Context) error {
 	return nil
 }
 
-// breath has a long piece of work rest between its parts.
+// breath has a long piece of work rest between its parts, while clients write.
 type breath struct {
-	fsm   *FSM
-	pacer pacer
-	since time.Time // of the work that was not rested from yet
-}
-
-// newBreath has rests of so many times the work before them, and of at least nap.
-func (f *FSM) newBreath(times, nap time.Duration) *breath {
-	return &breath{fsm: f, pacer: pacer{times: times, nap: nap, applied: f.Applied()}, since: time.Now()}
-}
-
-// take ends a piece of work, and rests if it is time to. It fails when ctx ends.
-func (b *breath) take(ctx context.Context) error {
-	now := time.Now()
-	nap := b.pacer.after(b.since, now, b.fsm.Applied(), b.fsm.waiting.Load() > 0)
-	b.since = now
-	if nap <= 0 {
-		runtime.Gosched()
-		return ctx.Err()
-	}
-	err := rest(ctx, nap)
-	b.since = time.Now()
-	b.pacer.rested(b.since.Sub(now) - nap)
-	return err
-}
-
-// leaveOut has time that was spent since the last rest not count as work.
-func (b *breath) leaveOut(waited time.Duration) { b.since = b.since.Add(waited) }
-
-// pacer says when to rest.
-type pacer struct {
-	times     time.Duration // the work is how long a rest is
-	nap       time.Duration // is saved up before a rest
+	rest.Breath
+	fsm       *FSM
+	times     time.Duration
 	applied   uint64
 	lastWrite time.Time
-	owed      time.Duration
 }
 
-// after takes note of a step that took from begin to end and returns for how long
-// to rest now. While nobody writes there is no need to.
-func (p *pacer) after(begin, end time.Time, applied uint64, waiting bool) time.Duration {
-	if waiting || applied != p.applied {
-		p.applied, p.lastWrite = applied, end
-	}
-	if end.Sub(p.lastWrite) > writersQuiet {
-		p.owed = 0
-		return 0
-	}
-	p.owed += p.times * end.Sub(begin)
-	if p.owed <= 0 || !waiting && p.owed < p.nap {
-		return 0
-	}
-	nap := p.owed
-	p.owed = 0
-	return nap
+// newBreath has rests of so many times the work before them.
+func (f *FSM) newBreath(times time.Duration) *breath {
+	return &breath{Breath: rest.Begin(), fsm: f, times: times, applied: f.Applied()}
 }
 
-// rested takes note of how much longer a rest has been than after wanted: on a busy machine
-// timers are late, and the work would get less than its share.
-func (p *pacer) rested(longer time.Duration) { p.owed -= min(longer, p.nap) }
+// take ends a piece of work, and rests if clients write. It fails when ctx has ended.
+func (b *breath) take(ctx context.Context) error {
+	if applied := b.fsm.Applied(); applied != b.applied || b.fsm.waiting.Load() > 0 {
+		b.applied, b.lastWrite = applied, time.Now()
+	}
+	b.Take(time.Since(b.lastWrite) <= writersQuiet, b.times)
+	return ctx.Err()
+}
+
+func (b *breath) taker(ctx context.Context) func() error { return func() error { return b.take(ctx) } }
 
 // removeObsolete carries out what is scheduled, in small steps, and returns how many
 // versions went.
@@ -175,39 +134,41 @@ func (f *FSM) walkObsolete(ctx context.Context, breath *breath) (removed int, er
 	}
 	defer walk.Close()
 	for {
-		n, more, err := f.compactStep(walk, breath)
+		n, more, err := f.compactStep(ctx, walk, breath)
 		if removed += n; err != nil || !more {
 			return removed, err
 		}
-		if err := breath.take(ctx); err != nil {
-			return removed, err
-		}
 		if f.cfg.CompactRest > 0 {
-			if err := rest(ctx, f.cfg.CompactRest); err != nil {
+			if err := sleep(ctx, f.cfg.CompactRest); err != nil {
 				return removed, err
 			}
 		}
 	}
 }
 
-// compactStep makes one small batch of removals, and commits it between two groups of
-// entries. It reports false if the walk is at its end.
-func (f *FSM) compactStep(walk *mvcc.CompactionWalk, breath *breath) (removed int, more bool, err error) {
-	b := f.engine.NewBatch()
-	records := f.cfg.CompactRecords
-	if records <= 0 {
-		records = compactRecords
+// compactStep removes what it finds until that is enough for one batch, and puts it on
+// record between two groups of entries. It reports false if the walk is at its end.
+func (f *FSM) compactStep(ctx context.Context, walk *mvcc.CompactionWalk, breath *breath) (removed int, more bool, err error) {
+	pause := breath.taker(ctx)
+	for full := false; !full; {
+		if full, err = walk.Read(cmp.Or(f.cfg.CompactRecords, compactRecords), pause); err != nil {
+			return 0, false, err
+		}
+		if err := pause(); err != nil {
+			return 0, false, err
+		}
+		full = full || f.cfg.CompactRecords > 0 // whoever sets that says how much goes at a time
 	}
-	step, err := walk.Step(b, records, compactVersions)
+	step, err := walk.Remove(pause)
 	if err != nil {
-		b.Close()
 		return 0, false, err
 	}
 	asked := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	begin := time.Now()
-	breath.leaveOut(begin.Sub(asked)) // to wait for the writer is no work
+	breath.LeaveOut(begin.Sub(asked)) // to wait for the writer is no work
+	b := f.engine.NewBatch()
 	current, err := f.store.CompactStep(b, &step)
 	if err != nil || !current {
 		b.Close()
@@ -242,7 +203,7 @@ func (f *FSM) releasePhysicalLocked() {
 	f.physical = waiting
 }
 
-func rest(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

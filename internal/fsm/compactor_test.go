@@ -80,7 +80,8 @@ func TestCompactionResumesAfterCrash(t *testing.T) {
 	r.apply(compact(2900, true))
 	walk, err := r.fsm.store.WalkCompaction()
 	r.must(err)
-	_, _, err = r.fsm.compactStep(walk, r.fsm.newBreath(0, 0)) // a part of it
+	r.fsm.cfg.CompactRecords = 1000
+	_, _, err = r.fsm.compactStep(t.Context(), walk, r.fsm.newBreath(0)) // a part of it
 	r.must(err)
 	r.must(walk.Close())
 	r.must(r.engine.Flush())
@@ -199,7 +200,7 @@ func TestCompactionAtASetPace(t *testing.T) {
 	}
 	r.apply(compact(200, false))
 	begin := time.Now()
-	if _, err := r.fsm.removeObsolete(t.Context(), r.fsm.newBreath(compactRest, compactNap)); err != nil {
+	if _, err := r.fsm.removeObsolete(t.Context(), r.fsm.newBreath(compactRest)); err != nil {
 		t.Fatal(err)
 	}
 	const steps = 20 // of 10 records each, with a rest after each but the last

@@ -41,7 +41,7 @@ func (f *FSM) Export() *Export {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x := &Export{
-		Rest:     f.newBreath(exportRest, exportNap).take,
+		Rest:     f.newBreath(exportRest).take,
 		Position: f.position, Revision: f.store.Revision(), Keys: f.engine.NewSnapshot(), Leases: slices.Collect(f.leases.All()),
 		Members: f.Members(), Alarms: f.Alarms(), ClusterVersion: f.ClusterVersion(), Downgrade: f.Downgrade(),
 	}

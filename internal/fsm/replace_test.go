@@ -138,7 +138,7 @@ func withoutHashes(m map[string]any) map[string]any {
 // drain carries out what is left of a compaction.
 func (r *rig) drain() {
 	r.t.Helper()
-	_, err := r.fsm.removeObsolete(context.Background(), r.fsm.newBreath(compactRest, compactNap))
+	_, err := r.fsm.removeObsolete(context.Background(), r.fsm.newBreath(compactRest))
 	r.must(err)
 }
 

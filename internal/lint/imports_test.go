@@ -16,7 +16,7 @@ var layers = [][]string{
 	{"internal/node", "internal/fsm", "internal/watch", "internal/transport", "internal/peers", "internal/discovery"},
 	{"internal/mvcc", "internal/lease", "internal/auth", "internal/cluster", "internal/v2"},
 	{"internal/engine"},
-	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/phase", "internal/tracing", "internal/recent", "internal/admission", "internal/audit", "internal/certs", "internal/socket", "internal/reclaim", "internal/outpost", "internal/rpc/lockpb", "internal/rpc/electionpb"},
+	{"internal/config", "internal/wal", "internal/wire", "internal/invariants", "internal/tally", "internal/phase", "internal/tracing", "internal/recent", "internal/admission", "internal/audit", "internal/certs", "internal/socket", "internal/reclaim", "internal/rest", "internal/outpost", "internal/rpc/lockpb", "internal/rpc/electionpb"},
 }
 
 // others lists the packages beside the server's house, and all of our own

@@ -171,15 +171,29 @@ func (s *Store) keepsDeletion(rev int64) (bool, error) {
 	return false, it.Error()
 }
 
-// CompactionWalk reads what a compaction is to remove, ahead of its removal and
-// beside the writer: the records that it reads do not change, apart from those that
-// the same compaction removes once it has passed them. One goroutine uses it.
+const (
+	// removalsAtOnce and removalBytes bound what a walk collects before it is removed.
+	removalsAtOnce = 64 << 10
+	removalBytes   = 8 << 20
+	// removalsPerPause is after how many of them a pause is offered, and how many go at a
+	// time if they go into a memtable: entries wait for them.
+	removalsPerPause = 1 << 10
+	removalsPerBatch = 128
+)
+
+// CompactionWalk reads what a compaction is to remove, and removes it, beside the
+// writer: the records that it reads do not change, apart from those that the same
+// compaction removes once it has passed them, and nobody reads those that it removes.
+// One goroutine uses it.
 type CompactionWalk struct {
 	scheduled int64
 	epoch     int
-	position  Revision
-	it        *engine.Scan
-	more      bool
+	// position is the last record that was read, removed the last one whose removals are
+	// carried out.
+	position, removed Revision
+	it                *engine.Scan
+	more              bool
+	obsolete          *removals
 }
 
 // WalkCompaction starts a walk from where the scheduled compaction stands. It must be
@@ -196,13 +210,40 @@ func (s *Store) WalkCompaction() (*CompactionWalk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mvcc: open iterator: %w", err)
 	}
-	return &CompactionWalk{scheduled: c.scheduled, epoch: c.epoch, position: c.position, it: it, more: it.First()}, nil
+	return &CompactionWalk{scheduled: c.scheduled, epoch: c.epoch, position: c.position, removed: c.position, it: it, more: it.First(), obsolete: newRemovals()}, nil
 }
 
 // Close ends the walk.
 func (w *CompactionWalk) Close() error { return w.it.Close() }
 
-// CompactStep is the work of one batch.
+// Read reads so many revision records. Each names the version that it replaced, which is
+// obsolete; a deletion below the compaction revision is so with what it deleted. It
+// reports true if it is time to remove what was found.
+func (w *CompactionWalk) Read(records int, pause func() error) (full bool, err error) {
+	for n := 0; w.more && n < records; n++ {
+		c, err := parseChange(w.it.Key(), w.it.Value())
+		if err != nil {
+			return false, err
+		}
+		if !c.prev.IsZero() {
+			w.obsolete.add(c.key, c.prev)
+		}
+		if c.kind == KindDelete && c.rev.Main < w.scheduled {
+			w.obsolete.add(c.key, c.rev)
+		}
+		w.position = c.rev
+		w.more = w.it.Next()
+	}
+	if err := w.it.Error(); err != nil {
+		return false, fmt.Errorf("mvcc: compact: %w", err)
+	}
+	if err := w.obsolete.settle(pause); err != nil {
+		return false, err
+	}
+	return !w.more || w.obsolete.count >= removalsAtOnce || len(w.obsolete.keys) >= removalBytes, nil
+}
+
+// CompactStep is what a walk has removed, which is to be put on record.
 type CompactStep struct {
 	Removed int
 	Done    bool
@@ -211,37 +252,45 @@ type CompactStep struct {
 	from, next Revision
 }
 
-// Step adds to b the removals that the next revision records ask for, until so many
-// records were read or versions are to be removed. Each record names the version that
-// it replaced, which goes; a deletion below the compaction revision goes with what
-// it deleted. Store.CompactStep finishes the batch.
-func (w *CompactionWalk) Step(b *engine.Batch, records, versions int) (CompactStep, error) {
-	step := CompactStep{walk: w, from: w.position, next: w.position}
-	for n := 0; w.more && n < records && step.Removed < versions; n++ {
-		c, err := parseChange(w.it.Key(), w.it.Value())
-		if err != nil {
-			return step, err
-		}
-		removed, err := removeReplaced(b, &c, w.scheduled)
-		if err != nil {
-			return step, err
-		}
-		step.Removed += removed
-		step.next = c.rev
-		w.more = w.it.Next()
+// Remove removes what was found. A crash before Store.CompactStep is on record has it
+// removed again.
+func (w *CompactionWalk) Remove(pause func() error) (CompactStep, error) {
+	r := w.obsolete
+	step := CompactStep{walk: w, from: w.removed, next: w.position, Removed: r.count, Done: !w.more}
+	changes, size := 2*r.count, r.size()
+	perBatch := removalsPerBatch
+	if w.it.KeepsWhole(changes, size) {
+		perBatch = changes
 	}
-	if err := w.it.Error(); err != nil {
-		return step, fmt.Errorf("mvcc: compact: %w", err)
+	b := w.it.NewRemoval(size * perBatch / max(changes, 1))
+	defer func() { b.Close() }()
+	done := 0
+	err := r.each(pause, func(stored []byte) error {
+		if err := b.Delete(stored, nil); err != nil {
+			return err
+		}
+		if done++; done%perBatch == 0 || done == changes {
+			if err := w.it.Remove(b); err != nil {
+				return err
+			}
+			b = w.it.NewRemoval(0)
+		}
+		if done%min(perBatch, removalsPerPause) == 0 {
+			return pause()
+		}
+		return nil
+	})
+	if err != nil {
+		return step, err
 	}
-	step.Done = !w.more
-	w.position = step.next
+	w.removed = step.next
+	r.reset()
 	return step, nil
 }
 
-// CompactStep adds to b, which has the removals of step, how far the compaction has
-// come. It reports false if the walk is not of the compaction that is scheduled now,
-// or of another state: then b is to be thrown away. Writer only; call CompactStepDone
-// when b is committed.
+// CompactStep adds to b how far the compaction has come with step. It reports false if
+// the walk is not of the compaction that is scheduled now, or of another state: then b
+// is to be thrown away. Writer only; call CompactStepDone when b is committed.
 func (s *Store) CompactStep(b *engine.Batch, step *CompactStep) (ok bool, err error) {
 	c := &s.compaction
 	if step.walk.scheduled != c.scheduled || step.walk.epoch != c.epoch || step.from != c.position || c.finished >= c.scheduled {
@@ -267,28 +316,6 @@ func (s *Store) CompactStepDone(step CompactStep) {
 	if step.Done {
 		c.finished, c.position = c.scheduled, Revision{}
 	}
-}
-
-func removeReplaced(b *engine.Batch, c *change, compacted int64) (int, error) {
-	removed := 0
-	remove := func(rev Revision) error {
-		removed++
-		if err := b.Delete(engine.AppendVersionKey(nil, c.key, rev.Main, rev.Sub), nil); err != nil {
-			return err
-		}
-		return b.Delete(engine.AppendRevisionKey(nil, rev.Main, rev.Sub), nil)
-	}
-	if !c.prev.IsZero() {
-		if err := remove(c.prev); err != nil {
-			return 0, err
-		}
-	}
-	if c.kind == KindDelete && c.rev.Main < compacted {
-		if err := remove(c.rev); err != nil {
-			return 0, err
-		}
-	}
-	return removed, nil
 }
 
 // revisionSeek is the stored key before the first revision record of main.

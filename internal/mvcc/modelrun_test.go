@@ -322,9 +322,14 @@ func (r *modelRun) actStep(t *rapid.T) {
 		}
 	}
 	r.keepWalking(t)
-	b := r.engine.NewBatch()
-	step, err := r.walk.Step(b, rapid.IntRange(1, 4).Draw(t, "records"), rapid.IntRange(1, 4).Draw(t, "versions"))
+	pause := context.Background().Err
+	if full, err := r.walk.Read(rapid.IntRange(1, 4).Draw(t, "records"), pause); err != nil || !full && rapid.Bool().Draw(t, "read on") {
+		r.must(err)
+		return
+	}
+	step, err := r.walk.Remove(pause)
 	r.must(err)
+	b := r.engine.NewBatch()
 	ok, err := r.store.CompactStep(b, &step)
 	r.must(err)
 	if !ok {

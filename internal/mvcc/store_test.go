@@ -21,14 +21,18 @@ type testStore struct {
 	store  *Store
 	leases testLeases
 	events []Event
+	// memTable is how large the engine's memtables are.
+	memTable int64
 }
 
 type testLeases map[int64]bool
 
 func (l testLeases) Exists(id int64) bool { return l[id] }
 
-func newTestStore(t testing.TB) *testStore {
-	h := &testStore{t: t, fs: vfs.NewMem(), leases: testLeases{}}
+func newTestStore(t testing.TB) *testStore { return newTestStoreWith(t, 1<<20) }
+
+func newTestStoreWith(t testing.TB, memTable int64) *testStore {
+	h := &testStore{t: t, fs: vfs.NewMem(), leases: testLeases{}, memTable: memTable}
 	h.open()
 	t.Cleanup(func() {
 		if err := h.store.Check(context.Background()); err != nil {
@@ -41,7 +45,7 @@ func newTestStore(t testing.TB) *testStore {
 
 func (h *testStore) open() {
 	var err error
-	if h.engine, err = engine.Open("db", engine.Options{FS: h.fs, CacheBytes: 8 << 20, MemTableBytes: 1 << 20}); err != nil {
+	if h.engine, err = engine.Open("db", engine.Options{FS: h.fs, CacheBytes: 8 << 20, MemTableBytes: h.memTable}); err != nil {
 		h.t.Fatal(err)
 	}
 	if h.store, err = Open(h.engine, Options{CacheBytes: 1 << 16}); err != nil {
@@ -166,11 +170,15 @@ func (h *testStore) step(max int) bool {
 		h.t.Fatal(err)
 	}
 	defer walk.Close()
-	b := h.engine.NewBatch()
-	step, err := walk.Step(b, max, max)
+	pause := context.Background().Err
+	if _, err := walk.Read(max, pause); err != nil {
+		h.t.Fatal(err)
+	}
+	step, err := walk.Remove(pause)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	b := h.engine.NewBatch()
 	if ok, err := h.store.CompactStep(b, &step); err != nil || !ok {
 		h.t.Fatalf("a step of a new walk: %v, %v", ok, err)
 	}

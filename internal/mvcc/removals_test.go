@@ -1,0 +1,94 @@
+package mvcc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestSorterSorts whatever is added between two parts of the work.
+func TestSorterSorts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := sorter[int]{compare: func(a, b int) int { return a - b }}
+		pause := context.Background().Err
+		for range rapid.IntRange(0, 2).Draw(t, "times") {
+			var want []int
+			for _, part := range rapid.SliceOfN(rapid.SliceOf(rapid.Int16()), 0, 20).Draw(t, "parts") {
+				for _, n := range part {
+					want = append(want, int(n))
+					s.add(int(n))
+				}
+				if err := s.settle(pause); err != nil {
+					t.Fatal(err)
+				}
+			}
+			slices.Sort(want)
+			if got, err := s.all(pause); err != nil || !slices.Equal(got, want) {
+				t.Fatalf("%v %v, want %v", got, err, want)
+			}
+			s.reset()
+		}
+	})
+}
+
+// TestCompactionOfManyVersions removes them in one batch that stands beside the memtables,
+// and, from an engine with large ones, in many that go into them. A removal that was given
+// up in between is done again.
+func TestCompactionOfManyVersions(t *testing.T) {
+	for name, memTable := range map[string]int64{"whole": 512 << 10, "in small batches": 64 << 20} {
+		t.Run(name, func(t *testing.T) {
+			h := newTestStoreWith(t, memTable)
+			const keys, rounds = 1200, 4
+			for range rounds {
+				for i := range keys {
+					h.put(fmt.Sprintf("key%d", i*7919%keys), "value", 0)
+				}
+			}
+			h.delete("key1", "key2")
+			rev := h.store.Revision()
+			if err := h.schedule(rev); err != nil {
+				t.Fatal(err)
+			}
+			live := int(h.store.Keys())
+			deleted := keys - live // at the compaction's revision, which are kept
+			walk, err := h.store.WalkCompaction()
+			if err != nil {
+				t.Fatal(err)
+			}
+			enough := errors.New("enough")
+			paused := 0
+			if _, err := walk.Read(rounds*keys*2, context.Background().Err); err != nil {
+				t.Fatal(err)
+			}
+			changes, size := 2*walk.obsolete.count, walk.obsolete.size()
+			if whole := walk.it.KeepsWhole(changes, size); whole != (name == "whole") {
+				t.Fatalf("%d changes, %d bytes: kept whole: %v", changes, size, whole)
+			}
+			if _, err := walk.Remove(func() error {
+				if paused++; paused > 5 {
+					return enough
+				}
+				return nil
+			}); !errors.Is(err, enough) {
+				t.Fatalf("a removal was not given up: %v after %d pauses", err, paused)
+			}
+			if err := walk.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if !h.step(rounds * keys * 2) {
+				t.Fatal("it is not done")
+			}
+			versions := 0
+			if err := EachVersion(h.engine, func(Version) error { versions++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if versions != live+deleted {
+				t.Errorf("%d versions are left, want %d and %d deletions", versions, live, deleted)
+			}
+		})
+	}
+}
