@@ -237,10 +237,10 @@ func (w *CompactionWalk) Read(records int, pause func() error) (full bool, err e
 	if err := w.it.Error(); err != nil {
 		return false, fmt.Errorf("mvcc: compact: %w", err)
 	}
-	if err := w.obsolete.settle(pause); err != nil {
+	if err := w.obsolete.versions.settle(pause); err != nil {
 		return false, err
 	}
-	return !w.more || w.obsolete.count >= removalsAtOnce || len(w.obsolete.keys) >= removalBytes, nil
+	return !w.more || w.obsolete.count() >= removalsAtOnce || len(w.obsolete.keys) >= removalBytes, nil
 }
 
 // CompactStep is what a walk has removed, which is to be put on record.
@@ -256,8 +256,8 @@ type CompactStep struct {
 // removed again.
 func (w *CompactionWalk) Remove(pause func() error) (CompactStep, error) {
 	r := w.obsolete
-	step := CompactStep{walk: w, from: w.removed, next: w.position, Removed: r.count, Done: !w.more}
-	changes, size := 2*r.count, r.size()
+	step := CompactStep{walk: w, from: w.removed, next: w.position, Removed: r.count(), Done: !w.more}
+	changes, size := 2*r.count(), r.size()
 	perBatch := removalsPerBatch
 	if w.it.KeepsWhole(changes, size) {
 		perBatch = changes

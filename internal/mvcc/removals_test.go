@@ -1,9 +1,11 @@
 package mvcc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -13,24 +15,39 @@ import (
 // TestSorterSorts whatever is added between two parts of the work.
 func TestSorterSorts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := sorter[int]{compare: func(a, b int) int { return a - b }}
+		s := sorter{compare: func(a, b keySpan) int { return int(a.begin) - int(b.begin) }}
 		pause := context.Background().Err
 		for range rapid.IntRange(0, 2).Draw(t, "times") {
-			var want []int
-			for _, part := range rapid.SliceOfN(rapid.SliceOf(rapid.Int16()), 0, 20).Draw(t, "parts") {
+			var want []keySpan
+			for _, part := range rapid.SliceOfN(rapid.SliceOf(rapid.Uint16()), 0, 20).Draw(t, "parts") {
 				for _, n := range part {
-					want = append(want, int(n))
-					s.add(int(n))
+					want = append(want, keySpan{begin: uint32(n)})
+					s.add(keySpan{begin: uint32(n)})
 				}
 				if err := s.settle(pause); err != nil {
 					t.Fatal(err)
 				}
 			}
-			slices.Sort(want)
+			slices.SortFunc(want, s.compare)
 			if got, err := s.all(pause); err != nil || !slices.Equal(got, want) {
 				t.Fatalf("%v %v, want %v", got, err, want)
 			}
 			s.reset()
+		}
+	})
+}
+
+func TestSortRevisions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var revs []Revision
+		top := rapid.SampledFrom([]int64{0, 200, 70000, 1 << 40, math.MaxInt64}).Draw(t, "top")
+		for range rapid.IntRange(0, 50).Draw(t, "n") {
+			revs = append(revs, Revision{rapid.Int64Range(0, top).Draw(t, "main"), rapid.Int64Range(0, top>>8).Draw(t, "sub")})
+		}
+		want := slices.Clone(revs)
+		slices.SortFunc(want, func(a, b Revision) int { return cmp.Or(cmp.Compare(a.Main, b.Main), cmp.Compare(a.Sub, b.Sub)) })
+		if sortRevisions(revs); !slices.Equal(revs, want) {
+			t.Fatalf("%v, want %v", revs, want)
 		}
 	})
 }
@@ -64,7 +81,7 @@ func TestCompactionOfManyVersions(t *testing.T) {
 			if _, err := walk.Read(rounds*keys*2, context.Background().Err); err != nil {
 				t.Fatal(err)
 			}
-			changes, size := 2*walk.obsolete.count, walk.obsolete.size()
+			changes, size := 2*walk.obsolete.count(), walk.obsolete.size()
 			if whole := walk.it.KeepsWhole(changes, size); whole != (name == "whole") {
 				t.Fatalf("%d changes, %d bytes: kept whole: %v", changes, size, whole)
 			}
