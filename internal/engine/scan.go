@@ -86,18 +86,21 @@ func (s *Scan) Error() error {
 func (s *Scan) NewRemoval(bytes int) *Batch { return s.from.db.NewBatchWithSize(bytes + bytes/8) }
 
 // Remove deletes records, of the store that the scan reads, that nobody looks for any
-// more: beside the writer, who need not know. Otherwise it is as Commit.
+// more: beside the writer, who is not told (FileReads may find them until the next flush).
+// Otherwise it is as Commit, and b is closed in any case.
 func (s *Scan) Remove(b *Batch) error {
-	if e := s.from.owner.Load(); s.from.retired.Load() == nil {
-		if err := e.failed(); err != nil {
+	defer b.Close()
+	h := s.from
+	if h.retired.Load() == nil {
+		if err := h.owner.Load().failed(); err != nil {
 			return err
 		}
 	}
-	s.from.pending.Add(int64(b.Len()))
-	if err := s.from.db.Apply(b, pebble.NoSync); err != nil {
+	h.pending.Add(int64(b.Len()))
+	if err := h.db.Apply(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("engine: commit removals: %w", err)
 	}
-	return b.Close()
+	return nil
 }
 
 // KeepsWhole tells that a batch of so many changes with keys and values of so many bytes would

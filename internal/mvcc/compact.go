@@ -175,15 +175,17 @@ const (
 	// removalsAtOnce and removalBytes bound what a walk collects before it is removed.
 	removalsAtOnce = 64 << 10
 	removalBytes   = 8 << 20
-	// removalsPerPause is after how many of them a pause is offered, and how many go at a
-	// time if they go into a memtable: entries wait for them.
+	// removalsPerPause is after how many of them a pause is offered, and removalsPerBatch
+	// how many go at a time if they go into a memtable: entries wait for them.
 	removalsPerPause = 1 << 10
-	removalsPerBatch = 128
+	removalsPerBatch = 64
 )
 
 // CompactionWalk reads what a compaction is to remove, and removes it, beside the
 // writer: the records that it reads do not change, apart from those that the same
 // compaction removes once it has passed them, and nobody reads those that it removes.
+// What is left at any moment is sound: a version goes together with its revision record,
+// and not before an older one of its key.
 // One goroutine uses it.
 type CompactionWalk struct {
 	scheduled int64
@@ -257,35 +259,71 @@ type CompactStep struct {
 func (w *CompactionWalk) Remove(pause func() error) (CompactStep, error) {
 	r := w.obsolete
 	step := CompactStep{walk: w, from: w.removed, next: w.position, Removed: r.count(), Done: !w.more}
-	changes, size := 2*r.count(), r.size()
-	perBatch := removalsPerBatch
-	if w.it.KeepsWhole(changes, size) {
-		perBatch = changes
+	versions, err := r.versions.all(pause)
+	if err != nil {
+		return step, err
 	}
-	b := w.it.NewRemoval(size * perBatch / max(changes, 1))
-	defer func() { b.Close() }()
-	done := 0
-	err := r.each(pause, func(stored []byte) error {
-		if err := b.Delete(stored, nil); err != nil {
-			return err
-		}
-		if done++; done%perBatch == 0 || done == changes {
-			if err := w.it.Remove(b); err != nil {
-				return err
-			}
-			b = w.it.NewRemoval(0)
-		}
-		if done%min(perBatch, removalsPerPause) == 0 {
-			return pause()
-		}
-		return nil
-	})
+	if w.it.KeepsWhole(2*r.count(), r.size()) {
+		err = w.removeWhole(versions, pause)
+	} else {
+		err = w.removeByAndBy(versions, pause)
+	}
 	if err != nil {
 		return step, err
 	}
 	w.removed = step.next
 	r.reset()
 	return step, nil
+}
+
+// removeWhole removes everything in one batch, in the order that its table will have.
+func (w *CompactionWalk) removeWhole(versions []keySpan, pause func() error) error {
+	r := w.obsolete
+	sortRevisions(r.revisions)
+	key := make([]byte, 0, revisionKeyBytes)
+	b := w.it.NewRemoval(r.size())
+	for i := range 2 * len(versions) {
+		var stored []byte
+		if n := i - len(versions); n >= 0 {
+			stored = r.key(versions[n])
+		} else {
+			stored = engine.AppendRevisionKey(key, r.revisions[i].Main, r.revisions[i].Sub)
+		}
+		err := b.Delete(stored, nil)
+		if err == nil && i%removalsPerPause == 0 {
+			err = pause()
+		}
+		if err != nil {
+			b.Close()
+			return err
+		}
+	}
+	return w.it.Remove(b)
+}
+
+// removeByAndBy removes a few versions at a time, each with its record, backwards: of the
+// versions of a key the oldest goes first, and the deletion that hides the others last.
+func (w *CompactionWalk) removeByAndBy(versions []keySpan, pause func() error) error {
+	r := w.obsolete
+	key := make([]byte, 0, revisionKeyBytes)
+	for end := len(versions); end > 0; {
+		b := w.it.NewRemoval(0)
+		for begin := max(0, end-removalsPerBatch); end > begin; end-- {
+			version := r.key(versions[end-1])
+			main, sub := engine.VersionRevision(version)
+			if err := errors.Join(b.Delete(version, nil), b.Delete(engine.AppendRevisionKey(key, main, sub), nil)); err != nil {
+				b.Close()
+				return err
+			}
+		}
+		if err := w.it.Remove(b); err != nil {
+			return err
+		}
+		if err := pause(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CompactStep adds to b how far the compaction has come with step. It reports false if

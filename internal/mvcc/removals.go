@@ -42,28 +42,6 @@ func (r *removals) key(s keySpan) []byte { return r.keys[s.begin:s.end] }
 // size is how many bytes the stored keys of all records take.
 func (r *removals) size() int { return len(r.keys) + r.count()*revisionKeyBytes }
 
-// each calls f with the stored key of each record, in their order. It is valid until the
-// next call.
-func (r *removals) each(pause func() error, f func(stored []byte) error) error {
-	sortRevisions(r.revisions)
-	versions, err := r.versions.all(pause)
-	if err != nil {
-		return err
-	}
-	key := make([]byte, 0, revisionKeyBytes)
-	for _, rev := range r.revisions {
-		if err := f(engine.AppendRevisionKey(key, rev.Main, rev.Sub)); err != nil {
-			return err
-		}
-	}
-	for _, span := range versions {
-		if err := f(r.key(span)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // reset forgets everything.
 func (r *removals) reset() {
 	r.versions.reset()
