@@ -218,11 +218,11 @@ func (s *Store) WalkCompaction() (*CompactionWalk, error) {
 // Close ends the walk.
 func (w *CompactionWalk) Close() error { return w.it.Close() }
 
-// Read reads so many revision records. Each names the version that it replaced, which is
+// Read reads so many revision records, or fewer of long keys. Each names the version that it replaced, which is
 // obsolete; a deletion below the compaction revision is so with what it deleted. It
 // reports true if it is time to remove what was found.
 func (w *CompactionWalk) Read(records int, pause func() error) (full bool, err error) {
-	for n := 0; w.more && n < records; n++ {
+	for n := 0; w.more && n < records && len(w.obsolete.keys) < removalBytes; n++ {
 		c, err := parseChange(w.it.Key(), w.it.Value())
 		if err != nil {
 			return false, err
