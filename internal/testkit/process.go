@@ -1,9 +1,12 @@
 package testkit
 
 import (
+	"errors"
 	"os/exec"
 	"runtime"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Start starts a command that ends with this process at the latest, even if this
@@ -26,4 +29,15 @@ func Start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
 		}
 	}()
 	return done, <-started
+}
+
+// untilStopped waits for the last thread of a process that was told to stop: on a busy
+// machine one may answer a request first. The end of the process stays to be waited for.
+func untilStopped(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }

@@ -212,7 +212,12 @@ func (s *Server) Crash() error { return s.signalAndWait(syscall.SIGKILL) }
 func (s *Server) Shutdown() error { return s.signalAndWait(syscall.SIGTERM) }
 
 // Pause stops the process where it is, until Resume, Crash or Kill.
-func (s *Server) Pause() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *Server) Pause() error {
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return untilStopped(s.cmd.Process.Pid)
+}
 
 // Resume lets a process go on that was paused.
 func (s *Server) Resume() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
