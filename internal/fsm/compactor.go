@@ -19,9 +19,9 @@ const (
 	// compactRecords is how many revision records are read before a rest unless the
 	// settings say it.
 	compactRecords = 256
-	// hashRest, compactRest and exportRest are how many times as long as work its rests are
-	// while clients write. An export is in less of a hurry than a compaction, and that one's hash
-	// only reads.
+	// While clients write, a compaction's hash rests hashRest times as long as it works, its
+	// removals compactRest times, for entries wait behind what they write, and an export, which
+	// nobody else waits for, exportRest times.
 	hashRest    = 1
 	compactRest = 6
 	exportRest  = 6
